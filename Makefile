@@ -1,0 +1,73 @@
+# Every target installs what it needs first, so each of them works alone on a fresh clone.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell scripts/find-python.sh)
+VENV := .venv
+BIN := $(VENV)/bin
+SLICE ?= samples/shop.yaml
+# Names everything that the environment is made of; the folder too, since a moved environment doesn't work.
+INSTALLED := $(VENV)/.installed-$(shell { pwd; cat requirements/uv.txt requirements/dev.txt pyproject.toml scripts/install.sh; } | cksum | cut -d' ' -f1)
+# A stamp without a Python that starts or the command that is installed last is a lie: install again.
+ifneq ($(shell test -x $(BIN)/python && test -x $(BIN)/rslice && echo whole),whole)
+.PHONY: $(INSTALLED)
+endif
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "; print "Usage: make <target>\n"} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## Install everything into .venv, from hash-locked requirements
+
+$(INSTALLED):
+	@rm -f $(VENV)/.installed-*
+	@scripts/install.sh "$(PYTHON)"
+	@touch $@
+
+.PHONY: demo
+demo: install ## Start the sample slice for real, prove every claim, print a table
+	@$(BIN)/rslice demo
+
+.PHONY: run
+run: install ## Run a slice on this machine (SLICE=samples/shop.yaml)
+	@$(BIN)/rslice run -f $(SLICE)
+
+.PHONY: test
+test: install ## Every test that needs no cluster
+	@scripts/test.sh
+
+.PHONY: test-apiserver
+test-apiserver: install ## The CRD and the samples against a real kube-apiserver (built once, then cached)
+	@scripts/test-apiserver.sh
+
+.PHONY: lint
+lint: install ## ruff, mypy, import-linter, file and function sizes, shell, YAML, checkov
+	@scripts/lint.sh
+
+.PHONY: generate
+generate: install ## Write everything that is generated: CRD, reference, golden files
+	@scripts/generate.sh
+
+.PHONY: verify
+verify: install ## Fail if anything generated is stale
+	@scripts/verify.sh
+
+.PHONY: mutants
+mutants: install ## Break the code in seeded ways and count which tests notice (SEED=n to choose)
+	@$(BIN)/python scripts/mutants.py
+
+.PHONY: bench
+bench: install ## Measure, as ratios in one run
+	@$(BIN)/python scripts/bench.py
+
+.PHONY: lock
+lock: install ## Renew the hash-locked requirements
+	@scripts/lock.sh
+
+.PHONY: clean
+clean: ## Remove the virtual environments, caches and build output
+	@rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The resource that people write: its models, defaults, rules and CRD. Pure: no I/O, no clock, no framework."""

@@ -1,0 +1,75 @@
+"""What may not change in a slice that exists: the kind of its stores, and what their volumes can't do."""
+
+from collections.abc import Iterator
+
+from resilientslice.api.images import postgres_major
+from resilientslice.api.problems import Path, Problem, problem
+from resilientslice.api.scalars import quantity_value
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.stores import (
+    BackupVolume,
+    CnpgPostgres,
+    ManagedPostgres,
+    ManagedRedis,
+    Postgres,
+    Redis,
+)
+
+VARIANT_CHANGED = "the variant of a store can't be changed"
+STORAGE_SHRUNK = "storage can only grow"
+CLASS_CHANGED = "storageClassName can't be changed"
+MAJOR_CHANGED = "the major version of PostgreSQL can't be changed: it was pinned at creation"
+NAME_CHANGED = "not the same slice"
+
+Volume = ManagedPostgres | ManagedRedis | CnpgPostgres | BackupVolume
+
+
+def forbidden_changes(old: ResilientSlice, new: ResilientSlice) -> Iterator[Problem]:
+    """Every change from `old` to `new` that can't be made. A store that is new or gone is no change of one."""
+    if old.name != new.name:
+        yield problem(("metadata", "name"), new.name, NAME_CHANGED, f"the old one is called {old.name}")
+        return
+    before, after = old.spec.stores, new.spec.stores
+    if before.postgres and after.postgres:
+        yield from _postgres(("spec", "stores", "postgres"), before.postgres, after.postgres)
+    if before.redis and after.redis:
+        yield from _store(("spec", "stores", "redis"), before.redis, after.redis)
+    if old.spec.backup and new.spec.backup:
+        path: Path = ("spec", "backup", "destination", "volume")
+        yield from _volume(path, old.spec.backup.destination.volume, new.spec.backup.destination.volume)
+
+
+def _postgres(path: Path, old: Postgres, new: Postgres) -> Iterator[Problem]:
+    yield from _store(path, old, new)
+    if old.managed and new.managed:
+        yield from _major((*path, "managed", "image"), old.managed.image, new.managed.image)
+    if old.cnpg and new.cnpg:
+        yield from _volume((*path, "cnpg"), old.cnpg, new.cnpg)
+
+
+def _store(path: Path, old: Postgres | Redis, new: Postgres | Redis) -> Iterator[Problem]:
+    before, after = _variant(old), _variant(new)
+    if before != after:
+        fix = f"it is {before}; for another, make a new slice and move the data"
+        yield problem((*path, after), after, VARIANT_CHANGED, fix)
+    elif old.managed and new.managed:
+        yield from _volume((*path, "managed"), old.managed, new.managed)
+
+
+def _variant(store: Postgres | Redis) -> str:
+    return next((name for name in type(store).model_fields if getattr(store, name) is not None), "")
+
+
+def _volume(path: Path, old: Volume, new: Volume) -> Iterator[Problem]:
+    if quantity_value(new.storage) < quantity_value(old.storage):
+        yield problem((*path, "storage"), new.storage, STORAGE_SHRUNK, f"it is {old.storage}: volumes never shrink")
+    before, after = getattr(old, "storage_class_name", None), getattr(new, "storage_class_name", None)
+    if before != after:
+        fix = f"it is {before}" if before else "it is the cluster's default: remove this"
+        yield problem((*path, "storageClassName"), after, CLASS_CHANGED, fix)
+
+
+def _major(path: Path, old: str, new: str) -> Iterator[Problem]:
+    if postgres_major(old) != postgres_major(new):
+        fix = f"stay with {postgres_major(old)}, or dump into a new slice: data files of one don't open in the other"
+        yield problem(path, new, MAJOR_CHANGED, fix)

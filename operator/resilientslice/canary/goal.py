@@ -1,0 +1,60 @@
+"""What decides over the canary's weight now: abort (elsewhere), promote, paused, weight, steps, in this order."""
+
+from dataclasses import dataclass
+
+from resilientslice.api.policies import Canary
+from resilientslice.canary import pin, steps
+from resilientslice.canary.state import Phase, Reason, State, Wanted
+
+_RESTING = frozenset({Reason.PAUSED, Reason.STALE_WEIGHT, Reason.NO_STEPS})
+_PROMOTING = frozenset({Reason.PROMOTE, Reason.RETURN, Reason.STEPS_DONE})
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    reason: Reason
+    weight: int
+    """Percent to reach."""
+    step: int = 0
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.PAUSED if self.reason in _RESTING else Phase.PROGRESSING
+
+    @property
+    def promotes(self) -> bool:
+        """Once every Envoy draws it, the revision becomes the stable one."""
+        return self.reason in _PROMOTING or (self.reason is Reason.PINNED and self.weight == 100)
+
+
+def goal_of(state: State, wanted: Wanted, canary: Canary) -> Goal:
+    return _asked(state, canary) or _by_itself(state, wanted, canary)
+
+
+def _asked(state: State, canary: Canary) -> Goal | None:
+    """What a person asked for, of this very revision."""
+    if canary.promote == state.canary:
+        return Goal(Reason.PROMOTE, 100, state.step)
+    if canary.paused:
+        return Goal(Reason.PAUSED, state.weight, state.step)
+    if state.pin is not None and pin.acts_on(state.pin, state.canary):
+        return Goal(Reason.PINNED, state.pin.weight)
+    return None
+
+
+def _by_itself(state: State, wanted: Wanted, canary: Canary) -> Goal:
+    if state.canary in wanted.former:
+        return Goal(Reason.RETURN, 100)
+    if state.pin is not None:
+        return Goal(Reason.STALE_WEIGHT, 0)
+    if not canary.steps:
+        # what was on its way up and nobody asks for any more is taken back
+        return Goal(Reason.NO_STEPS, min(state.weight, state.observed))
+    return _steps_goal(state, canary)
+
+
+def _steps_goal(state: State, canary: Canary) -> Goal:
+    if state.reason is Reason.STEPS_DONE and state.step >= len(canary.steps):
+        return Goal(Reason.STEPS_DONE, 100, state.step)
+    step = steps.resume(canary.steps, state.step, state.observed)
+    return Goal(Reason.STEPS, steps.weight_of(canary.steps, step, state.observed), step)

@@ -1,0 +1,148 @@
+"""The canary's state machine: one pure step from what is, what is wanted and what is seen to what is next.
+
+A step goes as far as it can with what it was given, so a second one with the same input changes nothing.
+"""
+
+from dataclasses import replace
+
+from resilientslice.api.policies import Canary
+from resilientslice.canary import automatic, pin, transitions
+from resilientslice.canary.describe import describe
+from resilientslice.canary.drain import drain_deadline, drained
+from resilientslice.canary.goal import goal_of
+from resilientslice.canary.pursue import pursue
+from resilientslice.canary.state import Decision, Event, Phase, Reason, Signals, State, Wanted
+from resilientslice.canary.transitions import Transition
+
+ABORT_ASKED = "asked for by spec.canary.abort"
+
+
+def step(state: State, wanted: Wanted, signals: Signals, now: float) -> Decision:
+    """`now` in seconds since the epoch; it must not go backwards."""
+    events: list[Event] = []
+    state = _notice(state, wanted, signals, now)
+    while (moved := _transition(state, wanted, signals, now)) is not None:
+        events.append(moved[1])
+        state = _notice(moved[0], wanted, signals, now)
+    return Decision(
+        state=state,
+        message=describe(state, wanted, signals),
+        events=tuple(events),
+        next_deadline=_deadline(state, wanted, signals, now),
+    )
+
+
+def _notice(state: State, wanted: Wanted, signals: Signals, now: float) -> State:
+    """What changes without being a transition: the pin, what is acknowledged, what it will do once it is ready."""
+    weight = wanted.canary.weight if wanted.canary else None
+    state = replace(
+        state,
+        pin=pin.follow(state.pin, weight, wanted=wanted.revision, stable=state.stable),
+        settled=state.settled or signals.settled == state.stable,
+    )
+    if not state.canary:
+        return state
+    return _notice_acknowledged(_notice_intention(state, wanted, now), signals, now)
+
+
+def _notice_intention(state: State, wanted: Wanted, now: float) -> State:
+    if state.phase is not Phase.STARTING or wanted.canary is None:
+        return state
+    reason = goal_of(state, wanted, wanted.canary).reason
+    return state if reason is state.reason else replace(state, reason=reason, entered=now)
+
+
+def _notice_acknowledged(state: State, signals: Signals, now: float) -> State:
+    if signals.acked == state.traffic:
+        acked_at = now if state.acked_at is None else state.acked_at
+        state = replace(state, observed=state.traffic.weight, acked_at=acked_at)
+    elif state.phase is Phase.DRAINING:
+        state = replace(state, acked_at=None)  # an Envoy that came since may still route to the canary
+    if state.acked_at is None or signals.attempts is None:
+        return state
+    if state.baseline is None or signals.attempts.went_down(state.baseline):
+        return replace(state, baseline=signals.attempts)
+    return state
+
+
+def _transition(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
+    if not state.canary:
+        return _without_canary(state, wanted, now)
+    if state.phase is Phase.DRAINING:
+        return transitions.remove(state, wanted, now) if drained(state, signals, now) else None
+    if state.phase is Phase.PROMOTING:
+        return _promoting(state, wanted, signals, now)
+    if wanted.revision != state.canary or wanted.canary is None:
+        return _superseded(state, wanted, now)
+    return _serving(state, wanted, wanted.canary, signals, now)
+
+
+def _without_canary(state: State, wanted: Wanted, now: float) -> Transition | None:
+    if wanted.revision == state.stable:
+        return None if state.phase is Phase.IDLE else transitions.clear(state, now)
+    cause = _abort_cause(state, wanted)
+    if cause:
+        resting = state.phase is Phase.ABORTED and state.abortion(wanted.revision) is not None
+        return None if resting else transitions.rest_aborted(state, wanted.revision, cause, now)
+    if wanted.canary is None or not wanted.changed:
+        return transitions.update(state, wanted, now)
+    return transitions.start(state, wanted, now)
+
+
+def _superseded(state: State, wanted: Wanted, now: float) -> Transition:
+    """The canary isn't wanted any more, or not as a canary."""
+    if wanted.canary is not None and wanted.canary.abort == state.canary:
+        return transitions.abort(state, ABORT_ASKED, now)
+    if wanted.revision == state.stable:
+        return transitions.end(state, Reason.REVERTED, wanted, now)
+    if wanted.revision != state.canary:
+        return transitions.end(state, Reason.REPLACED, wanted, now)
+    return transitions.finalise(state, state.canary, Reason.PLAIN, now)
+
+
+def _serving(state: State, wanted: Wanted, canary: Canary, signals: Signals, now: float) -> Transition | None:
+    if canary.abort == state.canary:
+        return transitions.abort(state, ABORT_ASKED, now)
+    if state.live and signals.canary_healthy != state.canary:
+        return transitions.withdraw(state, now, ", ".join(signals.canary_pending))
+    if state.phase is Phase.STARTING and signals.canary_ready == state.canary:
+        return transitions.become_live(state, now)
+    return pursue(state, wanted, canary, signals, now)
+
+
+def _promoting(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
+    if _may_retarget(state, wanted):
+        reason = Reason.PLAIN if wanted.canary is None else Reason.RETURN
+        return transitions.finalise(state, wanted.revision, reason, now)
+    if signals.stable_ready == state.stable:
+        return transitions.move_back(state, now)
+    if state.live and signals.canary_healthy != state.canary:
+        return transitions.withdraw(state, now, ", ".join(signals.canary_pending))
+    return None
+
+
+def _may_retarget(state: State, wanted: Wanted) -> bool:
+    """A promotion is final, but a known-good revision, or a plain update, need not wait for its end."""
+    if wanted.revision == state.stable or _abort_cause(state, wanted):
+        return False
+    return wanted.canary is None or wanted.revision in wanted.former
+
+
+def _abort_cause(state: State, wanted: Wanted) -> str:
+    """Why the wanted revision is not to be tried; empty if nothing speaks against it."""
+    known = state.abortion(wanted.revision)
+    if known:
+        return known.cause
+    asked = wanted.canary is not None and wanted.canary.abort == wanted.revision
+    return ABORT_ASKED if asked else ""
+
+
+def _deadline(state: State, wanted: Wanted, signals: Signals, now: float) -> float | None:
+    """When time alone can change something, in seconds since the epoch; None if it can't."""
+    if state.phase is Phase.DRAINING:
+        at = drain_deadline(state, signals)
+    elif state.canary and state.reason is Reason.STEPS and wanted.canary is not None:
+        at = automatic.deadline(state, goal_of(state, wanted, wanted.canary), wanted.canary, signals)
+    else:
+        at = None
+    return at if at is not None and at > now else None

@@ -1,0 +1,51 @@
+"""Moves a canary towards what decides over it: a weight, a step, a pause, or its promotion.
+
+Traffic is taken away from a canary at once. It is given more only when every Envoy runs what it was told last and
+all of the canary's replicas are ready.
+"""
+
+from resilientslice.api.policies import Canary
+from resilientslice.canary import automatic, transitions
+from resilientslice.canary.goal import Goal, goal_of
+from resilientslice.canary.state import Event, Phase, Reason, Signals, State, Wanted
+from resilientslice.canary.transitions import Transition, enter
+
+
+def pursue(state: State, wanted: Wanted, canary: Canary, signals: Signals, now: float) -> Transition | None:
+    goal = goal_of(state, wanted, canary)
+    rises = may_rise(state, signals)
+    if state.phase is not Phase.STARTING:
+        if goal.promotes and state.weight == 100 and rises:
+            return transitions.finalise(state, state.canary, goal.reason, now)
+        moved = _towards(state, goal, rises=rises, now=now)
+        if moved is not None:
+            return moved
+    if goal.reason is not Reason.STEPS:
+        return None
+    return automatic.advance(state, goal, canary, signals, may_rise=rises, now=now)
+
+
+def may_rise(state: State, signals: Signals) -> bool:
+    return state.live and signals.acked == state.traffic and signals.canary_ready == state.canary
+
+
+def _towards(state: State, goal: Goal, *, rises: bool, now: float) -> Transition | None:
+    weight = goal.weight if goal.weight < state.weight or rises else state.weight
+    arrived = (goal.phase, goal.reason, goal.step) == (state.phase, state.reason, state.step)
+    waits = goal.reason is state.reason and weight != goal.weight
+    if weight == state.weight and (arrived or waits):
+        return None
+    after = enter(state, now, goal.phase, goal.reason, step=goal.step, weight=weight)
+    return after, _moved(state, after)
+
+
+def _moved(before: State, after: State) -> Event:
+    if before.weight != after.weight:
+        return transitions.normal(
+            "CanaryWeight", f"{after.canary}: weight {before.weight} → {after.weight} ({after.reason})"
+        )
+    if after.reason is Reason.STALE_WEIGHT:
+        return transitions.warning("StaleWeight", f"{after.canary} waits at 0: the pinned weight was set before it")
+    if after.phase is Phase.PAUSED:
+        return transitions.normal("CanaryPaused", f"{after.canary} stays at {after.weight} ({after.reason})")
+    return transitions.normal("CanaryResumed", f"{after.canary} goes on from {after.weight} ({after.reason})")

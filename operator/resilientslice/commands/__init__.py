@@ -1,0 +1,1 @@
+"""One module a subcommand of `rslice`; cli.py imports only the one that is called."""

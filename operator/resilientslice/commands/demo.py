@@ -1,0 +1,105 @@
+"""`rslice demo`: every claim the project makes, measured with real traffic on this machine."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from resilientslice.demo.report import Result, all_hold, write_report
+from resilientslice.demo.runner import run_claims, set_stage
+from resilientslice.demo.stage import Stage
+from resilientslice.local.errors import LocalError
+
+EPILOG = """\b
+Examples:
+  rslice demo                     prove the claims, print a table, stop everything
+  rslice demo --keep              the same, then stay up to be played with
+  rslice demo --keep --no-claims  only start it
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=Path("samples/shop.yaml"),
+    show_default=True,
+    help="The sample shop. Claims are about its services; its procfile lies beside it.",
+)
+@click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C, and print what to try.")
+@click.option("--claims/--no-claims", default=True, help="Measure the claims.", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the front; 0 takes a free one.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where the demo works and writes report.json.",
+)
+def command(file: Path, keep: bool, claims: bool, port: int, folder: Path) -> None:
+    """Start the sample shop for real, drive traffic through Envoy, and measure each claim.
+
+    Needs no root, no Docker and no cluster. The sample is copied; your files are not touched. Exits with 1 if a claim
+    does not hold, with 2 if the shop cannot be started.
+    """
+    try:
+        code = asyncio.run(_main(file, keep=keep, claims=claims, port=port, folder=folder))
+    except LocalError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+async def _main(file: Path, *, keep: bool, claims: bool, port: int, folder: Path) -> int:
+    click.echo(f"starting {file}: PostgreSQL, a Redis-compatible server, Envoy with its agent, and the services …")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async with set_stage(file, folder, port=port, watch=keep) as stage:
+        click.echo(f"ready after {loop.time() - started:.1f} s at {stage.runtime.front_url}")
+        results = await run_claims(stage, say=click.echo) if claims else []
+        if claims:
+            report = folder / "report.json"
+            write_report(results, report)
+            _print_table(results)
+            click.echo(f"{loop.time() - started:.0f} s in all; figures in {report}")
+        if keep:
+            await _stay(stage)
+    return 0 if not claims or all_hold(results) else 1
+
+
+def _print_table(results: list[Result]) -> None:
+    table = Table(title="What was measured", show_lines=True)
+    for header in ("verdict", "claim", "measured", "bar"):
+        table.add_column(header, overflow="fold")
+    for result in results:
+        table.add_row(result.verdict.upper(), result.claim, result.measured, result.bar)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+async def _stay(stage: Stage) -> None:
+    front, file = stage.runtime.front_url, stage.file
+    click.echo(
+        f"""
+The shop stays up at {front} until Ctrl-C. Try, in another terminal:
+
+  curl -s {front}/products -H 'X-Tenant: gold'
+  curl -s {front}/orders -H 'X-Tenant: gold' -H 'Idempotency-Key: mine' \\
+       -H 'Content-Type: application/json' -d '{{"items":[{{"sku":"tea","quantity":1}}]}}'
+  for i in $(seq 60); do curl -s -o /dev/null -w '%{{http_code}} ' {front}/products -H 'X-Tenant: noisy'; done
+  $EDITOR {file}                  # a new image tag, then canary.weight 30, then 100
+  tail -f {stage.runtime.access_log}
+"""
+    )
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    click.echo("stopping …")

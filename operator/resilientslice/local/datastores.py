@@ -1,0 +1,71 @@
+"""The managed stores that run: started in time for the services, stopped after them."""
+
+import asyncio
+from collections.abc import Callable
+
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.local.folder import StateFolder
+from resilientslice.local.ledger import Ledger
+from resilientslice.local.place import PortBook
+from resilientslice.local.postgres import postgres_store
+from resilientslice.local.report import Journal
+from resilientslice.local.stores import PingHealth, Store, redis_store, store_credentials
+from resilientslice.local.supervisor import Supervised
+from resilientslice.render.names import store_name
+from resilientslice.render.stores import managed_stores
+
+
+class Datastores:
+    """`ports` by Service name, `secrets` by Secret and key, `servers` in the order in which they were started."""
+
+    def __init__(
+        self, folder: StateFolder, ledger: Ledger, journal: Journal, book: PortBook, *, changed: Callable[[], None]
+    ) -> None:
+        self.ports: dict[str, int] = {}
+        self.secrets: dict[tuple[str, str], str] = {}
+        self.servers: list[Supervised] = []
+        self._stores: list[Store] = []
+        self._folder = folder
+        self._ledger = ledger
+        self._journal = journal
+        self._book = book
+        self._changed = changed
+
+    async def start(self, slice_: ResilientSlice) -> None:
+        """Start what doesn't run yet. What is no longer wanted runs on: it holds data. Returns before they are ready.
+
+        LocalError when a store can't be prepared, OSError when the state folder can't be written.
+        """
+        for kind in managed_stores(slice_):
+            if store_name(slice_.name, kind) not in self.ports:
+                await self._start(slice_, kind)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(server.stop() for server in self.servers))
+        for store in self._stores:
+            store.close()
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+    async def _start(self, slice_: ResilientSlice, kind: StoreName) -> None:
+        name, port = store_name(slice_.name, kind), self._book.store(kind.value)
+        credentials = store_credentials(self._folder, slice_, kind, name)
+        make: Callable[..., Store] = postgres_store if kind is StoreName.POSTGRES else redis_store
+        store = make(self._folder, name, port, credentials)
+        self._stores.append(store)
+        await store.prepare(self._ledger)
+        server = Supervised(
+            name,
+            store.command,
+            PingHealth(store.ping),
+            ledger=self._ledger,
+            journal=self._journal,
+            changed=self._changed,
+        )
+        self.servers.append(server)
+        self.ports[name] = port
+        self.secrets |= {(name, key): value for key, value in credentials.secret.items()}
+        server.start()

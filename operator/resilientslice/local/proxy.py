@@ -1,0 +1,282 @@
+"""The proxy on this machine: one agent and one Envoy, fed and asked over unix sockets."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from resilientslice.agent.client import (
+    AgentClient,
+    AgentUnreachableError,
+    PushRefusedError,
+    Snapshot,
+    UnansweredError,
+)
+from resilientslice.canary.state import Attempts
+from resilientslice.local.environment import inherited
+from resilientslice.local.errors import LocalError
+from resilientslice.local.folder import StateFolder
+from resilientslice.local.ledger import Ledger
+from resilientslice.local.process import Command
+from resilientslice.local.report import Journal
+from resilientslice.local.stores import package_folder
+from resilientslice.local.supervisor import Report, Supervised
+from resilientslice.reconcile.observed import EjectedHost, Proxies
+from resilientslice.render.envoy import EnvoyConfig
+from resilientslice.render.envoy.bootstrap import render_bootstrap
+from resilientslice.render.names import Track
+from resilientslice.render.tracks import Topology
+
+INSTANCE = "envoy"
+PUSH_SECONDS = 5.0
+ADMIN_SECONDS = 1.0
+POLL_SECONDS = 0.02
+READY_POLL_SECONDS = 1.0
+CONCURRENCY = 2
+FLUSH_MILLISECONDS = 500
+"""Envoy writes its access log this often; the view follows it."""
+GRACE_SECONDS = 5.0
+TERM_FILE = "term.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketHealth:
+    """Ready while something listens on the socket."""
+
+    path: Path
+
+    async def watch(self, report: Report) -> str:
+        while True:
+            try:
+                async with asyncio.timeout(ADMIN_SECONDS):
+                    _, writer = await asyncio.open_unix_connection(str(self.path))
+            except (OSError, TimeoutError) as error:
+                report(False, f"{self.path.name}: {str(error) or 'no answer'}")
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                report(True, "")
+                await asyncio.sleep(READY_POLL_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What Envoy says of its hosts. None: it didn't say."""
+
+    ejections: tuple[EjectedHost, ...] = ()
+    attempts: Attempts | None = None
+    active: int | None = None
+
+
+class Proxy:
+    """Starts, feeds, asks and stops the pair. `rejected` is why the last configuration was refused, else empty."""
+
+    def __init__(
+        self, folder: StateFolder, ledger: Ledger, journal: Journal, changed: Callable[[], None], *, sockets: Path
+    ) -> None:
+        self.rejected = ""
+        self.sockets = sockets
+        self.access_log = folder.logs / "access.log"
+        self._folder = folder
+        self._term = int((folder.read_json(TERM_FILE) or {"term": 0})["term"]) + 1
+        folder.write_json(TERM_FILE, {"term": self._term})
+        self._sequence = 0
+        self._client = AgentClient(self.api_socket)
+        self._admin: aiohttp.ClientSession | None = None
+        self._starting: asyncio.Task[None] | None = None
+        common: dict[str, Any] = {"ledger": ledger, "journal": journal, "changed": changed}
+        self.agent = Supervised("agent", self._agent_command, SocketHealth(self.api_socket), **common)
+        self.envoy = Supervised("envoy", self._envoy_command, SocketHealth(self.admin_socket), **common)
+
+    @property
+    def api_socket(self) -> Path:
+        return self.sockets / "api.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.sockets / "admin.sock"
+
+    @property
+    def log_files(self) -> list[Path]:
+        return [self._folder.logs / "agent.log", self._folder.logs / "envoy.log"]
+
+    def start(self, topology: Topology) -> None:
+        """The ports and paths of `topology` are for life. Raises OSError when the bootstrap can't be written."""
+        self._folder.write_json("bootstrap.json", render_bootstrap(topology))
+        self._admin = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(self.admin_socket)),
+            timeout=aiohttp.ClientTimeout(total=ADMIN_SECONDS),
+        )
+        self.agent.start()
+        self._starting = asyncio.create_task(self._start_envoy())
+
+    async def _start_envoy(self) -> None:
+        """Once the agent listens: an Envoy that finds nobody asks again only after a pause that grows."""
+        await self.agent.readied.wait()
+        self.envoy.start()
+
+    async def stop(self) -> None:
+        """Envoy first: the agent has nobody left to serve then."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._client.close)
+            if self._admin is not None and self._starting is not None:
+                stack.push_async_callback(self._admin.close)
+                stack.push_async_callback(self.agent.stop)
+                stack.push_async_callback(self.envoy.stop)
+                self._starting.cancel()
+                await asyncio.wait([self._starting])
+
+    def kill(self) -> None:
+        self.envoy.kill()
+        self.agent.kill()
+
+    async def push(self, config: EnvoyConfig) -> bool:
+        """Hand Envoy a configuration; True once it runs it. False with `rejected` empty: there was no answer yet."""
+        self._sequence += 1
+        try:
+            result = await self._client.push(config.to_json(), (self._term, self._sequence), PUSH_SECONDS)
+        except (AgentUnreachableError, UnansweredError):
+            self.rejected = ""
+            return False
+        except PushRefusedError as error:
+            self.rejected = error.message
+            return False
+        self.rejected = "" if result.accepted else f"{result.type} {result.path} {result.message}".strip()
+        return result.accepted
+
+    def state(self, acked: str) -> Proxies:
+        """`acked`: digest of the configuration that Envoy acknowledged last."""
+        known = acked and self.envoy.ready
+        return Proxies(total=1, acked={INSTANCE: acked} if known else {}, rejected=self.rejected)
+
+    async def snapshot(self) -> Snapshot:
+        """AgentError when the agent doesn't answer."""
+        return await self._client.snapshot()
+
+    async def observe(self, canary: Sequence[str]) -> Observation:
+        """Ejected hosts, and what the hosts of the canary's services were asked; nothing while Envoy is down."""
+        clusters = await self._ask("/clusters", format="json")
+        if clusters is None:
+            return Observation()
+        hosts = parse_hosts(clusters)
+        ejections = tuple(EjectedHost(h.cluster.rpartition("-")[0], h.address, 1) for h in hosts if h.ejected)
+        if not canary:
+            return Observation(ejections)
+        names = {f"{service}-{Track.CANARY}" for service in canary}
+        asked = [host for host in hosts if host.cluster in names]
+        attempts = Attempts(
+            good=sum(host.succeeded for host in asked),
+            bad=sum(host.failed for host in asked),
+            p99=await self._p99(names),
+        )
+        return Observation(ejections, attempts, sum(host.active for host in asked))
+
+    async def _p99(self, clusters: Iterable[str]) -> float | None:
+        """Milliseconds, the slowest of the clusters in Envoy's last interval."""
+        pattern = rf"^cluster\.({'|'.join(sorted(clusters))})\.upstream_rq_time$"
+        stats = await self._ask("/stats", format="json", filter=pattern)
+        return parse_p99(stats) if stats is not None else None
+
+    async def _ask(self, path: str, **query: str) -> dict[str, Any] | None:
+        if self._admin is None:
+            return None
+        try:
+            async with self._admin.get(f"http://envoy{path}", params=query) as answer:
+                data: dict[str, Any] = json.loads(await answer.read())
+                return data
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return None  # Envoy starts or ends; None says that nobody knows
+
+    def _agent_command(self) -> Command:
+        sockets = (
+            *("--ads-socket", str(self.sockets / "ads.sock")),
+            *("--api-socket", str(self.api_socket)),
+            *("--admin-socket", str(self.admin_socket)),
+        )
+        state = ("--state-dir", str(self._folder.path / "agent"))
+        return self._command("agent", sys.executable, "-m", "resilientslice.agent", *sockets, *state)
+
+    def _envoy_command(self) -> Command:
+        return self._command(
+            "envoy",
+            str(envoy_binary()),
+            *("--config-path", str(self._folder.path / "bootstrap.json")),
+            *("--concurrency", str(min(CONCURRENCY, os.cpu_count() or 1))),
+            *("--file-flush-interval-msec", str(FLUSH_MILLISECONDS)),
+            *("--reject-unknown-dynamic-fields", "--disable-hot-restart", "--log-level", "warning"),
+        )
+
+    def _command(self, name: str, *argv: str) -> Command:
+        return Command(
+            argv=argv,
+            environment=inherited(os.environ),
+            directory=self._folder.path,
+            log=self._folder.logs / f"{name}.log",
+            grace=GRACE_SECONDS,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host of a cluster: tries that succeeded, failed, and are under way."""
+
+    cluster: str
+    address: str
+    ejected: bool
+    succeeded: int
+    failed: int
+    active: int
+
+
+def parse_hosts(clusters: Mapping[str, Any]) -> list[Host]:
+    """Envoy's `/clusters?format=json`."""
+    hosts: list[Host] = []
+    for cluster in clusters.get("cluster_statuses", ()):
+        for host in cluster.get("host_statuses", ()):
+            where = host.get("address", {}).get("socket_address")
+            if where is None:
+                continue
+            stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", ())}
+            hosts.append(
+                Host(
+                    cluster=cluster["name"],
+                    address=f"{where['address']}:{where['port_value']}",
+                    ejected=bool(host.get("health_status", {}).get("failed_outlier_check")),
+                    succeeded=stats.get("rq_success", 0),
+                    failed=stats.get("rq_error", 0),
+                    active=stats.get("rq_active", 0),
+                )
+            )
+    return hosts
+
+
+def parse_p99(stats: Mapping[str, Any]) -> float | None:
+    """Envoy's `/stats?format=json` of histograms: the greatest 99th percentile of the last interval."""
+    found: list[float] = []
+    for entry in stats.get("stats", ()):
+        histograms = entry.get("histograms", {})
+        quantiles = histograms.get("supported_quantiles", [])
+        if 99 not in quantiles:
+            continue
+        index = quantiles.index(99)
+        for histogram in histograms.get("computed_quantiles", ()):
+            value = histogram["values"][index].get("interval")
+            if value is not None:
+                found.append(float(value))
+    return max(found, default=None)
+
+
+def envoy_binary() -> Path:
+    binary = package_folder("envoy") / "_bin" / "envoy"
+    if not binary.is_file():
+        raise LocalError(f"Envoy is not at {binary}; run `make install`")
+    return binary

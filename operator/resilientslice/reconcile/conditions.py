@@ -1,0 +1,134 @@
+"""The conditions, each by one function of what was seen; kstatus and GitOps tools read Ready, Reconciling, Stalled."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from resilientslice.api.status import Condition, ConditionType
+from resilientslice.canary.state import Phase, Reason
+from resilientslice.reconcile.times import rfc3339
+from resilientslice.reconcile.view import View
+
+Truth = Literal["True", "False", "Unknown"]
+TRUE: Truth = "True"
+FALSE: Truth = "False"
+UNKNOWN: Truth = "Unknown"
+MESSAGE_LENGTH = 4096
+
+OURS = frozenset(
+    {
+        ConditionType.READY,
+        ConditionType.RECONCILING,
+        ConditionType.STALLED,
+        ConditionType.CONFIG_ACCEPTED,
+        ConditionType.CANARY_HEALTHY,
+    }
+)
+"""Others are written by others, and kept."""
+
+EVERYONE_TRUSTED = "spec.front.trustedProxies is not set: everyone is trusted with the tenant header."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A condition before it has a time."""
+
+    type: ConditionType
+    status: Truth
+    reason: str
+    message: str = ""
+
+
+def findings_of(view: View) -> tuple[Finding, ...]:
+    found = (_ready(view), _reconciling(view), _stalled(view), _config_accepted(view), _canary_healthy(view))
+    return tuple(finding for finding in found if finding is not None)
+
+
+def with_times(
+    findings: Iterable[Finding], previous: Iterable[Condition], *, generation: int, now: float
+) -> tuple[Condition, ...]:
+    """`lastTransitionTime` stays while a condition's status does."""
+    before = {condition.type: condition for condition in previous}
+    return tuple(_with_time(finding, before.get(finding.type.value), generation, now) for finding in findings)
+
+
+def _with_time(finding: Finding, before: Condition | None, generation: int, now: float) -> Condition:
+    same = before is not None and before.status == finding.status
+    return Condition(
+        type=finding.type.value,
+        status=finding.status,
+        reason=finding.reason,
+        message=finding.message[:MESSAGE_LENGTH],
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if before is not None and same else rfc3339(now),
+    )
+
+
+def _ready(view: View) -> Finding:
+    if view.rejected:
+        return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
+    if not view.proxies.total:
+        return _not_ready("NoProxies", "No Envoy runs yet.")
+    if view.missing:
+        return _not_ready("PodsNotReady", f"Not ready: {', '.join(view.missing)}.")
+    if not view.serves:
+        return _not_ready("ConfigPending", "Not every Envoy has acknowledged its configuration yet.")
+    trust = EVERYONE_TRUSTED if _trusts_everyone(view) else ""
+    parts = (f"{view.memory.stable.name} serves.", view.waits, trust)
+    return Finding(ConditionType.READY, TRUE, "Serving", " ".join(part for part in parts if part))
+
+
+def _not_ready(reason: str, message: str) -> Finding:
+    return Finding(ConditionType.READY, FALSE, reason, message)
+
+
+def _trusts_everyone(view: View) -> bool:
+    return view.slice_.spec.rate_limit is not None and not view.slice_.spec.front.trusted_proxies
+
+
+def _reconciling(view: View) -> Finding:
+    def moving(reason: str, message: str) -> Finding:
+        return Finding(ConditionType.RECONCILING, TRUE, reason, message)
+
+    if view.rejected:
+        return Finding(ConditionType.RECONCILING, FALSE, "ConfigRejected", "Waits for an edit; see Stalled.")
+    if view.canary_moves:
+        return moving(f"Canary{view.state.phase}", view.waits)
+    if view.rolling:
+        return moving("RollingOut", f"Waits for {', '.join(view.rolling)}.")
+    if not view.accepted:
+        return moving("ConfigPending", "Waits until every Envoy has acknowledged its configuration.")
+    if view.state.reason is Reason.STALE_WEIGHT:
+        return Finding(ConditionType.RECONCILING, FALSE, "StaleWeight", view.waits)
+    return Finding(ConditionType.RECONCILING, FALSE, "AtRest", view.waits)
+
+
+def _stalled(view: View) -> Finding:
+    if view.rejected:
+        return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", f"Envoy says: {view.rejected}")
+    return Finding(ConditionType.STALLED, FALSE, "NotStalled")
+
+
+def _config_accepted(view: View) -> Finding:
+    if view.rejected:
+        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", f"Envoy says: {view.rejected}")
+    if view.accepted:
+        return Finding(ConditionType.CONFIG_ACCEPTED, TRUE, "Acknowledged")
+    return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "Pending", "Not every Envoy has answered yet.")
+
+
+def _canary_healthy(view: View) -> Finding | None:
+    """Only while there is a canary, or the wanted revision rests as aborted."""
+    state = view.state
+    if state.phase is Phase.ABORTED:
+        return Finding(ConditionType.CANARY_HEALTHY, FALSE, "Aborted", view.waits)
+    if not state.canary:
+        return None
+    if state.phase is Phase.DRAINING:
+        return Finding(ConditionType.CANARY_HEALTHY, UNKNOWN, state.reason.value, view.waits)
+    if not state.live:
+        lost = state.exposed
+        return Finding(
+            ConditionType.CANARY_HEALTHY, FALSE if lost else UNKNOWN, "HostsLost" if lost else "Starting", view.waits
+        )
+    return Finding(ConditionType.CANARY_HEALTHY, TRUE, state.reason.value or state.phase.value, view.waits)

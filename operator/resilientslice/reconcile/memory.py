@@ -1,0 +1,76 @@
+"""What one pass leaves to the next, and its JSON: revisions with their rendered templates, and the canary's state.
+
+Kept where it outlives the process (a file on one machine, ControllerRevisions and status in a cluster). Without it a
+slice is adopted as it stands: the wanted revision is the stable one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from resilientslice.canary.state import State
+from resilientslice.render.revision import Revision, revision_from_json, revision_to_json
+
+VERSION = 1
+HISTORY = 10
+"""Revisions formerly stable that are remembered."""
+
+_STATE = TypeAdapter(State)
+
+
+class UnreadableMemoryError(ValueError):
+    """The JSON is not what `memory_to_json` wrote. Terminal: retrying reads the same again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    stable: Revision
+    state: State
+    canary: Revision | None = None
+    history: tuple[Revision, ...] = ()
+    """Revisions formerly stable, newest first."""
+    config: str = ""
+    """Digest of the Envoy configuration that the last plan asked for."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Stable replicas of the canary's services when the canary started: stable never gets smaller while it lasts."""
+    served: bool = False
+    """The slice was once ready as a whole."""
+
+
+def memory_to_json(memory: Memory) -> dict[str, Any]:
+    """Plain JSON values, the same for the same memory."""
+    return {
+        "version": VERSION,
+        "stable": revision_to_json(memory.stable),
+        "canary": revision_to_json(memory.canary) if memory.canary else None,
+        "state": _STATE.dump_python(memory.state, mode="json"),
+        "history": [revision_to_json(revision) for revision in memory.history],
+        "config": memory.config,
+        "sizes": dict(sorted(memory.sizes.items())),
+        "served": memory.served,
+    }
+
+
+def memory_from_json(data: Mapping[str, Any]) -> Memory:
+    """Raises UnreadableMemoryError, which says what is wrong with it."""
+    if data.get("version") != VERSION:
+        raise UnreadableMemoryError(
+            f"remembered state has version {data.get('version')!r}, this program reads {VERSION}; "
+            "run the program that wrote it, or remove it to adopt the slice as it stands"
+        )
+    try:
+        return Memory(
+            stable=revision_from_json(data["stable"]),
+            canary=revision_from_json(data["canary"]) if data["canary"] else None,
+            state=_STATE.validate_python(data["state"]),
+            history=tuple(revision_from_json(entry) for entry in data["history"]),
+            config=data["config"],
+            sizes=dict(data["sizes"]),
+            served=data["served"],
+        )
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise UnreadableMemoryError(
+            f"remembered state is damaged ({error}); remove it to adopt the slice as it stands"
+        ) from error

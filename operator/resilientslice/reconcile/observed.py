@@ -1,0 +1,78 @@
+"""What was seen of a slice and where it runs: the one frozen value that a plan is made from.
+
+Whoever gathers it leaves out what could not be read rather than reporting zero: a canary that looks dead loses its
+traffic.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resilientslice.canary.state import Attempts
+from resilientslice.reconcile.memory import Memory
+from resilientslice.render.names import Track
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The replicas of one service on one track: a Deployment, or processes.
+
+    `digest` is the `ServiceRevision.digest` of the template it was last given *and has taken up*: the counts were made
+    after that. So a Deployment that was patched a moment ago never passes for one that is ready.
+    """
+
+    desired: int
+    """Replicas there are to be."""
+    ready: int
+    """Replicas that are ready, whatever template they run."""
+    updated: int
+    """Replicas that run the template of `digest`."""
+    digest: str
+    outdated: int = 0
+    """Replicas that still run an older template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """The slice's Envoys."""
+
+    total: int = 0
+    """Envoys there are, those that answer nothing included."""
+    acked: Mapping[str, str] = field(default_factory=dict)
+    """Instance → digest of the configuration that it acknowledged. An instance that was sent another one since, and has
+    not answered, is left out: nobody knows which of them it runs."""
+    rejected: str = ""
+    """Why an Envoy refused the newest configuration, in Envoy's words."""
+
+    def running(self, digest: str) -> int:
+        """How many Envoys run that configuration."""
+        return sum(1 for acked in self.acked.values() if acked == digest)
+
+    def all_run(self, digest: str) -> bool:
+        return self.total > 0 and self.running(digest) >= self.total
+
+
+@dataclass(frozen=True, slots=True)
+class EjectedHost:
+    service: str
+    host: str
+    envoys: int
+    """Envoys that have ejected it."""
+    pod: str = ""
+    since: float | None = None
+    """Seconds since the epoch when it was first seen ejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """`memory` is what the last `Plan` said to remember; None on the very first pass."""
+
+    memory: Memory | None = None
+    workloads: Mapping[tuple[str, Track], Workload] = field(default_factory=dict)
+    proxies: Proxies = field(default_factory=Proxies)
+    attempts: Attempts | None = None
+    """Answers of the canary's hosts, all Envoys together, since any start; None if nobody counts them."""
+    active: int | None = None
+    """Requests under way on the canary's hosts, counted after the last acknowledgement; None if nobody counts them."""
+    budget: bool | None = None
+    """There is error budget left; None if nobody counts it."""
+    ejections: tuple[EjectedHost, ...] = ()

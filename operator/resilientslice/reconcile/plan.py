@@ -1,0 +1,141 @@
+"""The heart: from what is wanted and what was seen to what is to be, all of it, and what to remember. No I/O.
+
+Whoever carries a plan out pushes `envoy`, applies `objects`, writes `status`, keeps `memory`, and plans again when
+something happens or `next_deadline` comes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.status import Status
+from resilientslice.canary import machine
+from resilientslice.canary.state import Event, State, Wanted
+from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.observed import Observed
+from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
+from resilientslice.reconcile.signals import signals_of
+from resilientslice.reconcile.status import status_of, suspended_status
+from resilientslice.reconcile.view import View
+from resilientslice.render.envoy import EnvoyConfig, render_envoy
+from resilientslice.render.metadata import Object
+from resilientslice.render.names import Track
+from resilientslice.render.objects import render_objects
+from resilientslice.render.proxy import AGENT_IMAGE
+from resilientslice.render.revision import Revision, changed_services
+from resilientslice.render.tracks import CanaryTrack, Topology
+
+Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
+"""Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
+
+
+@dataclass(frozen=True, eq=False)
+class Desired:
+    """Everything that is to exist, and what every Envoy is to run."""
+
+    slice_: ResilientSlice
+    stable: Revision
+    canary: CanaryTrack | None
+    envoy: EnvoyConfig
+    agent_image: str
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
+        return tuple(render_objects(self.slice_, self.stable, self.canary, agent_image=self.agent_image))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`desired` is None while the slice is suspended: everything is left as it is, and only status is written.
+
+    `memory` is the next pass's `Observed.memory`. Nothing is remembered of a slice that was suspended from the start.
+    `next_deadline` is in seconds since the epoch; None: nothing happens by itself.
+    """
+
+    desired: Desired | None
+    memory: Memory | None
+    status: Status
+    events: tuple[Event, ...] = ()
+    next_deadline: float | None = None
+
+
+def plan(
+    slice_: ResilientSlice,
+    observed: Observed,
+    now: float,
+    *,
+    place: Place,
+    agent_image: str = AGENT_IMAGE,
+    sleep_action: bool = True,
+) -> Plan:
+    """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
+
+    `sleep_action` as in `revision_of`. Nothing in the result may be changed in place. Raises KeyError when `place`
+    leaves out a service with a port.
+    """
+    if slice_.spec.suspend:
+        return Plan(desired=None, memory=observed.memory, status=suspended_status(slice_, now))
+    wanted = wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
+    before = observed.memory or _adopt(wanted, now)
+    seen = signals_of(before, observed)
+    decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
+    memory = _remember(before, decision.state, wanted, observed, settled=before.state.settled or bool(seen.settled))
+    canary = _track(memory)
+    envoy = render_envoy(slice_, memory.stable, canary, place(slice_, memory.stable, canary))
+    memory = replace(memory, config=envoy.digest)
+    view = View(slice_, memory, observed, canary, waits=decision.message, config_is_new=envoy.digest != before.config)
+    return Plan(
+        desired=Desired(slice_, memory.stable, canary, envoy, agent_image),
+        memory=replace(memory, served=memory.served or view.serves),
+        status=status_of(view, now),
+        events=decision.events,
+        next_deadline=decision.next_deadline,
+    )
+
+
+def _adopt(wanted: Revision, now: float) -> Memory:
+    """The first pass: what is wanted is what is stable."""
+    return Memory(stable=wanted, state=State(stable=wanted.name, since=now, entered=now))
+
+
+def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision) -> Wanted:
+    return Wanted(
+        revision=wanted.name,
+        changed=changed_services(memory.stable, wanted),
+        canary=slice_.spec.canary,
+        former=frozenset(revision.name for revision in memory.history),
+    )
+
+
+def _remember(before: Memory, state: State, wanted: Revision, observed: Observed, *, settled: bool) -> Memory:
+    """`settled`: the revision that was stable before was seen ready as a whole; else it is nothing to return to."""
+    known = known_revisions(before, wanted)
+    replaced = settled and state.stable != before.stable.name
+    return replace(
+        before,
+        stable=known[state.stable],
+        canary=known[state.canary] if state.canary else None,
+        state=state,
+        history=remembered(before.history, before.stable) if replaced else before.history,
+        sizes=before.sizes if state.canary == before.state.canary else _stable_sizes(state, observed),
+    )
+
+
+def _stable_sizes(state: State, observed: Observed) -> dict[str, int]:
+    found = {name: observed.workloads.get((name, Track.STABLE)) for name in state.services}
+    return {name: workload.desired for name, workload in sorted(found.items()) if workload is not None}
+
+
+def _track(memory: Memory) -> CanaryTrack | None:
+    if memory.canary is None:
+        return None
+    traffic = memory.state.traffic
+    return CanaryTrack(
+        revision=memory.canary,
+        services=frozenset(memory.state.services),
+        weight=traffic.weight,
+        live=traffic.live,
+        stable_sizes=memory.sizes,
+    )

@@ -1,0 +1,136 @@
+"""What the resource says of itself, computed from what was seen. Nothing here decides anything."""
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.status import (
+    CanaryStatus,
+    ConditionType,
+    ConfigStatus,
+    Ejection,
+    Phase,
+    Pin,
+    RevisionStatus,
+    ServiceStatus,
+    Status,
+)
+from resilientslice.canary.state import State
+from resilientslice.reconcile.conditions import (
+    FALSE,
+    MESSAGE_LENGTH,
+    OURS,
+    TRUE,
+    Finding,
+    findings_of,
+    with_times,
+)
+from resilientslice.reconcile.observed import EjectedHost, Observed
+from resilientslice.reconcile.times import rfc3339
+from resilientslice.reconcile.view import View
+from resilientslice.render.names import Track
+from resilientslice.render.presence import Presence, present_services
+
+MOST_EJECTIONS = 256
+
+
+def status_of(view: View, now: float) -> Status:
+    """`slice_.status` is the previous one: what has not changed keeps its time, what is not ours is kept."""
+    findings = findings_of(view)
+    slice_ = view.slice_
+    generation = slice_.metadata.generation
+    others = (condition for condition in slice_.status.conditions if condition.type not in OURS)
+    return slice_.status.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": _phase(view, findings),
+            "conditions": (*with_times(findings, slice_.status.conditions, generation=generation, now=now), *others),
+            "revision": RevisionStatus(stable=view.memory.stable.name, canary=view.state.canary),
+            "canary": _canary(view),
+            "config": _config(view),
+            "ejections": _ejections(view.observed),
+            "ejected": len(view.observed.ejections),
+            "services": _services(view),
+        }
+    )
+
+
+def suspended_status(slice_: ResilientSlice, now: float) -> Status:
+    """Everything is left as it was last seen; only Reconciling changes."""
+    generation = slice_.metadata.generation
+    finding = Finding(
+        ConditionType.RECONCILING, FALSE, "Suspended", "spec.suspend is set: nothing is changed, what runs goes on."
+    )
+    kept = tuple(c for c in slice_.status.conditions if c.type != finding.type.value)
+    suspended = with_times([finding], slice_.status.conditions, generation=generation, now=now)
+    return slice_.status.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": Phase.SUSPENDED,
+            "conditions": (*kept, *suspended),
+        }
+    )
+
+
+def _phase(view: View, findings: tuple[Finding, ...]) -> Phase:
+    statuses = {finding.type: finding.status for finding in findings}
+    if statuses[ConditionType.STALLED] == TRUE:
+        return Phase.STALLED
+    if statuses[ConditionType.READY] == FALSE:
+        return Phase.DEGRADED if view.memory.served else Phase.PENDING
+    return Phase.PROGRESSING if statuses[ConditionType.RECONCILING] == TRUE else Phase.READY
+
+
+def _canary(view: View) -> CanaryStatus:
+    state = view.state
+    canary = view.slice_.spec.canary
+    return CanaryStatus(
+        phase=state.phase.value,
+        weight=state.observed,
+        step=min(state.step, len(canary.steps)) if canary else 0,
+        pin=_pin(state),
+        message=view.waits[:MESSAGE_LENGTH],
+        since=rfc3339(state.since),
+    )
+
+
+def _pin(state: State) -> Pin | None:
+    return Pin(weight=state.pin.weight, revision=state.pin.revision) if state.pin else None
+
+
+def _config(view: View) -> ConfigStatus:
+    digest = view.memory.config
+    return ConfigStatus(
+        digest=digest,
+        acked=view.proxies.running(digest),
+        total=view.proxies.total,
+        rejected=view.rejected[:MESSAGE_LENGTH],
+    )
+
+
+def _ejections(observed: Observed) -> tuple[Ejection, ...]:
+    ordered = sorted(observed.ejections, key=lambda host: (host.service, host.host))
+    return tuple(_ejection(host, observed.proxies.total) for host in ordered[:MOST_EJECTIONS])
+
+
+def _ejection(host: EjectedHost, envoys: int) -> Ejection:
+    return Ejection(
+        service=host.service,
+        host=host.host,
+        pod=host.pod,
+        since=None if host.since is None else rfc3339(host.since),
+        envoys=f"{host.envoys}/{envoys}",
+    )
+
+
+def _services(view: View) -> tuple[ServiceStatus, ...]:
+    return tuple(_service(view, present) for present in present_services(view.slice_, view.memory.stable, view.track))
+
+
+def _service(view: View, present: Presence) -> ServiceStatus:
+    """A service that is only being added has no stable replicas yet, and is to have none."""
+    stable, canary = view.workload(present.name, Track.STABLE), view.workload(present.name, Track.CANARY)
+    wanted = present.least_replicas if Track.STABLE in present.tracks else 0
+    return ServiceStatus(
+        name=present.name,
+        ready=stable.ready if stable else 0,
+        desired=stable.desired if stable else wanted,
+        canary_ready=canary.ready if canary and Track.CANARY in present.tracks else 0,
+    )

@@ -1,0 +1,132 @@
+"""Every Kubernetes object of a slice, in the order in which they are applied and printed."""
+
+from collections.abc import Iterable
+
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.stores import ManagedPostgres, ManagedRedis
+from resilientslice.render.accounts import render_proxy_account, render_service_account, render_store_account
+from resilientslice.render.autoscaling import render_autoscaler
+from resilientslice.render.deployments import render_deployment
+from resilientslice.render.disruption import render_proxy_budget, render_service_budget
+from resilientslice.render.envoy import render_envoy
+from resilientslice.render.ingress import render_ingress
+from resilientslice.render.limits import render_limits
+from resilientslice.render.metadata import Object
+from resilientslice.render.names import Track
+from resilientslice.render.network import (
+    render_default_deny,
+    render_proxy_policy,
+    render_service_policy,
+    render_store_policy,
+)
+from resilientslice.render.presence import Presence, present_services
+from resilientslice.render.proxy import (
+    AGENT_IMAGE,
+    Epoch,
+    cluster_topology,
+    render_proxy_configuration,
+    render_proxy_deployment,
+)
+from resilientslice.render.revision import Revision
+from resilientslice.render.services import render_front_service, render_service, render_track_service
+from resilientslice.render.stores import managed
+from resilientslice.render.stores.postgres import postgres_workload, render_cnpg_cluster
+from resilientslice.render.stores.redis import redis_workload
+from resilientslice.render.stores.workload import (
+    Workload,
+    render_configuration,
+    render_stateful_set,
+    render_store_service,
+)
+from resilientslice.render.tracks import CanaryTrack
+
+KINDS = (
+    "ServiceAccount",
+    "NetworkPolicy",
+    "ConfigMap",
+    "Service",
+    "Cluster",
+    "StatefulSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "Ingress",
+)
+"""What must be there first comes first: nothing runs before it is isolated, nor before its configuration exists."""
+
+
+def render_objects(
+    slice_: ResilientSlice,
+    stable: Revision,
+    canary: CanaryTrack | None,
+    *,
+    agent_image: str = AGENT_IMAGE,
+    epoch: Epoch = (0, 0),
+) -> list[Object]:
+    """Plain JSON values, sorted by `KINDS` and name, each with apiVersion, kind, name and namespace.
+
+    Without what is not a function of the resource: credentials (`render.stores.credentials`), owner references,
+    digests. The same input gives the same bytes. Nothing in the result may be changed in place: parts are shared with
+    the revisions.
+    """
+    present = present_services(slice_, stable, canary)
+    found = [
+        *_of_slice(slice_, present),
+        *_of_proxy(slice_, stable, canary, agent_image, epoch),
+        *(made for service in present for made in _of_service(slice_, service, present, canary)),
+        *(made for store in StoreName for made in _of_store(slice_, store, present)),
+    ]
+    objects = (made for made in found if made is not None)
+    return sorted(objects, key=lambda made: (KINDS.index(made["kind"]), made["metadata"]["name"]))
+
+
+def _of_slice(slice_: ResilientSlice, present: tuple[Presence, ...]) -> Iterable[Object | None]:
+    yield render_default_deny(slice_)
+    yield render_proxy_policy(slice_, present)
+    yield render_limits(slice_, present)
+    yield render_front_service(slice_)
+    yield render_ingress(slice_)
+
+
+def _of_proxy(
+    slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None, agent_image: str, epoch: Epoch
+) -> Iterable[Object | None]:
+    topology = cluster_topology(slice_, stable, canary)
+    yield render_proxy_account(slice_)
+    config = render_envoy(slice_, stable, canary, topology)
+    yield render_proxy_configuration(slice_, config, topology, epoch=epoch)
+    yield render_proxy_deployment(slice_, topology, agent_image=agent_image)
+    yield render_proxy_budget(slice_)
+
+
+def _of_service(
+    slice_: ResilientSlice, service: Presence, present: tuple[Presence, ...], canary: CanaryTrack | None
+) -> Iterable[Object | None]:
+    floors = {Track.STABLE: canary.stable_sizes.get(service.name, 0)} if canary else {}
+    yield render_service_account(slice_, service)
+    yield render_service_policy(slice_, service, present)
+    yield render_service(slice_, service)
+    for track in Track:
+        yield render_track_service(slice_, service, track)
+        yield render_deployment(slice_, service, track)
+        yield render_autoscaler(slice_, service, track, floor=floors.get(track, 0))
+    yield render_service_budget(slice_, service)
+
+
+def _of_store(slice_: ResilientSlice, store: StoreName, present: tuple[Presence, ...]) -> Iterable[Object | None]:
+    yield render_store_policy(slice_, store, present)
+    settings = managed(slice_, store)
+    if settings is not None:
+        workload = _workload(settings)
+        yield render_store_account(slice_, store)
+        yield render_configuration(slice_, workload)
+        yield render_store_service(slice_, store)
+        yield render_stateful_set(slice_, workload)
+    postgres = slice_.spec.stores.postgres
+    if store is StoreName.POSTGRES and postgres and postgres.cnpg:
+        yield render_cnpg_cluster(slice_, postgres.cnpg)
+
+
+def _workload(settings: ManagedPostgres | ManagedRedis) -> Workload:
+    return redis_workload(settings) if isinstance(settings, ManagedRedis) else postgres_workload(settings)

@@ -1,0 +1,195 @@
+"""The slice's Envoys: where they listen, the Deployment that runs them beside their agents, and what is mounted there.
+
+Envoy is a native sidecar and the agent the main container, so that Kubernetes stops Envoy only after the agent has
+drained it. Listener ports of services are not named in the pod: adding a service must not restart an Envoy.
+"""
+
+import base64
+import json
+import zlib
+
+from resilientslice import __version__
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.render.envoy import EnvoyConfig
+from resilientslice.render.envoy.bootstrap import render_bootstrap
+from resilientslice.render.metadata import Component, Object, labels, metadata, proxy_selector
+from resilientslice.render.names import DOMAIN, FRONT_PORT, STATS_PORT, proxy_name
+from resilientslice.render.pods import spread
+from resilientslice.render.presence import present_services
+from resilientslice.render.resources import AGENT_DEFAULTS, PROXY_DEFAULTS, render_resources, worker_threads
+from resilientslice.render.revision import Revision, digest
+from resilientslice.render.security import container_security, isolation, pod_security
+from resilientslice.render.tracks import Address, CanaryTrack, DnsDiscovery, Topology
+from resilientslice.render.volumes import scratch_volume
+
+Epoch = tuple[int, int]
+"""Term and sequence of a configuration; the highest wins. (0, 0) is nobody's: whatever an operator says is newer."""
+
+AGENT_IMAGE = f"resilientslice-agent:{__version__}"
+MOUNTED = "/etc/resilientslice"
+RUN = "/run/resilientslice"
+ADS_SOCKET = f"{RUN}/ads.sock"
+API_SOCKET = f"{RUN}/agent.sock"
+ADMIN_SOCKET = f"{RUN}/admin.sock"
+LARGEST_TEXT = 128 * 1024
+"""Bytes of configuration that are stored as they read. A ConfigMap holds 1 MiB and the annotation of `kubectl apply`
+256 KiB; a slice of 64 services, all exposed, has 1.2 MiB, of which compression leaves 30 KiB."""
+GRACE_SECONDS = 60
+"""For the agent to drain Envoy: longer than the longest request that the front is expected to carry."""
+
+
+def cluster_topology(slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None) -> Topology:
+    """Every proxy listens on the same ports in its own pod, and finds hosts by the headless Services."""
+    present = present_services(slice_, stable, canary)
+    return Topology(
+        front=Address("0.0.0.0", FRONT_PORT),
+        stats=Address("0.0.0.0", STATS_PORT),
+        internal={s.name: Address("0.0.0.0", s.internal_port) for s in present if s.internal_port is not None},
+        discovery=DnsDiscovery(namespace=slice_.namespace),
+        proxies=slice_.spec.proxy.replicas,
+        hosts=slice_.spec.front.hosts or ("*",),
+        admin_path=ADMIN_SOCKET,
+        ads_path=ADS_SOCKET,
+        node={"id": proxy_name(slice_.name), "cluster": slice_.name},
+    )
+
+
+def render_proxy_configuration(
+    slice_: ResilientSlice, config: EnvoyConfig, topology: Topology, *, epoch: Epoch = (0, 0)
+) -> Object:
+    """The durable copy: what an agent starts from when there is no operator to hand it anything newer.
+
+    `config.json` is what would be pushed, `{"epoch": [0, 0], "config": {…}}`. A large one is in `config.json.gz`.
+    """
+    pushed = {"epoch": list(epoch), "config": config.to_json()}
+    text = _text(pushed)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(slice_, proxy_name(slice_.name), labels(slice_, "proxy", Component.PROXY)),
+        "data": {
+            "bootstrap.json": _text(render_bootstrap(topology)),
+            **({"config.json": text} if len(text) <= LARGEST_TEXT else {}),
+        },
+        **({"binaryData": {"config.json.gz": _compressed(pushed)}} if len(text) > LARGEST_TEXT else {}),
+    }
+
+
+def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, agent_image: str = AGENT_IMAGE) -> Object:
+    name, labelled = proxy_name(slice_.name), labels(slice_, "proxy", Component.PROXY)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(slice_, name, labelled),
+        "spec": {
+            "replicas": slice_.spec.proxy.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 300,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": proxy_selector(slice_)},
+            "template": {
+                "metadata": {
+                    "labels": labelled,
+                    # Envoy reads its bootstrap once; everything else reaches it while it runs
+                    "annotations": {f"{DOMAIN}/bootstrap": digest(render_bootstrap(topology))},
+                },
+                "spec": _pod(slice_, name, agent_image),
+            },
+        },
+    }
+
+
+def _pod(slice_: ResilientSlice, name: str, agent_image: str) -> Object:
+    return {
+        **isolation(name),
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "topologySpreadConstraints": spread(proxy_selector(slice_)),
+        "initContainers": [_envoy(slice_)],
+        "containers": [_agent(agent_image)],
+        "volumes": [
+            {"name": "configuration", "configMap": {"name": name}},
+            scratch_volume("run", "32Mi"),
+            scratch_volume("tmp"),
+        ],
+    }
+
+
+def _envoy(slice_: ResilientSlice) -> Object:
+    resources = render_resources(slice_.spec.proxy.resources, PROXY_DEFAULTS)
+    return {
+        "name": "envoy",
+        "image": slice_.spec.proxy.image,
+        "restartPolicy": "Always",
+        "command": ["envoy"],
+        "args": [
+            "--config-path",
+            f"{MOUNTED}/bootstrap.json",
+            "--concurrency",
+            str(worker_threads(resources)),
+            "--service-node",
+            "$(POD_NAME)",
+            "--service-cluster",
+            slice_.name,
+            "--reject-unknown-dynamic-fields",
+            # shares memory with an Envoy that takes over in the same container, which never happens here
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        ],
+        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}],
+        "ports": [
+            {"name": "http", "containerPort": FRONT_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": STATS_PORT, "protocol": "TCP"},
+        ],
+        "resources": resources,
+        # no startup probe: the agent, which feeds Envoy, starts only after one had succeeded
+        "readinessProbe": _tcp_probe(FRONT_PORT, period=2, failures=2),
+        "livenessProbe": _tcp_probe(STATS_PORT, period=10, failures=6),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": MOUNTED, "readOnly": True},
+            {"name": "run", "mountPath": RUN},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+
+
+def _agent(image: str) -> Object:
+    return {
+        "name": "agent",
+        "image": image,
+        "command": ["python", "-m", "resilientslice.agent"],
+        "args": [
+            f"--ads-socket={ADS_SOCKET}",
+            f"--api-socket={API_SOCKET}",
+            f"--admin-socket={ADMIN_SOCKET}",
+            f"--state-dir={RUN}",
+            f"--fallback={MOUNTED}/config.json",
+        ],
+        "resources": render_resources(AGENT_DEFAULTS, AGENT_DEFAULTS),
+        # bound once it can take a configuration; asking more of it would cost more than what it does
+        "readinessProbe": {"exec": {"command": ["test", "-S", API_SOCKET]}, "periodSeconds": 2, "failureThreshold": 2},
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": MOUNTED, "readOnly": True},
+            {"name": "run", "mountPath": RUN},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+
+
+def _tcp_probe(port: int, *, period: int, failures: int) -> Object:
+    return {"tcpSocket": {"port": port}, "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures}
+
+
+def _text(value: Object) -> str:
+    """JSON with a line a value, so that a difference between two configurations can be read."""
+    return json.dumps(value, sort_keys=True, indent=1) + "\n"
+
+
+def _compressed(value: Object) -> str:
+    """Base64 of gzip without a time stamp."""
+    gzip = zlib.compressobj(level=9, wbits=zlib.MAX_WBITS | 16)
+    packed = gzip.compress(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()) + gzip.flush()
+    return base64.b64encode(packed).decode("ascii")

@@ -1,0 +1,45 @@
+"""PostgreSQL and Redis of a slice: what they are, where their credentials are, and the objects of those it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.stores import ManagedPostgres, ManagedRedis
+from resilientslice.render.names import store_name
+
+STORE_PORTS: Mapping[StoreName, int] = {StoreName.POSTGRES: 5432, StoreName.REDIS: 6379}
+
+APPLICATION = "app"
+"""Role and database that services get. Never the superuser: what breaks into a service must not own the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    name: str
+    key: str
+
+
+def managed(slice_: ResilientSlice, store: StoreName) -> ManagedPostgres | ManagedRedis | None:
+    """The settings of a store that the operator runs itself."""
+    variants: Any = getattr(slice_.spec.stores, store.value)
+    found: ManagedPostgres | ManagedRedis | None = variants.managed if variants else None
+    return found
+
+
+def managed_stores(slice_: ResilientSlice) -> tuple[StoreName, ...]:
+    return tuple(store for store in StoreName if managed(slice_, store) is not None)
+
+
+def url_secret(slice_: ResilientSlice, store: StoreName) -> SecretKey | None:
+    """Where the connection URL is; None when the slice has no such store."""
+    variants: Any = getattr(slice_.spec.stores, store.value)
+    if variants is None:
+        return None
+    if variants.external:
+        return SecretKey(variants.external.secret_name, "url")
+    if getattr(variants, "cnpg", None):
+        # made by CloudNativePG for the database's owner
+        return SecretKey(f"{store_name(slice_.name, store)}-app", "uri")
+    return SecretKey(store_name(slice_.name, store), "url")

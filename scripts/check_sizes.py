@@ -1,0 +1,66 @@
+"""Keeps files under 400 lines and functions under 60: what is longer is two things, and nobody reads it to the end.
+
+A function that has to be longer says why beside its `def`: `# long: REASON`. Tests may be long files, since they are
+tables, but not long functions.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FILE_LINES = 400
+FUNCTION_LINES = 60
+REASON = "# long: "
+SIGNATURE_END = re.compile(r":\s*(#.*)?$")
+
+
+def python_files() -> list[Path]:
+    """Every Python file that is, or is about to be, part of the project."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py"]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
+    return [Path(name) for name in names if name and Path(name).is_file()]
+
+
+def is_test(path: Path) -> bool:
+    return "tests" in path.parts
+
+
+def gives_reason(lines: list[str]) -> bool:
+    """Whether the signature that `lines` begin with has a reason in one of its lines; it ends at a colon."""
+    for line in lines:
+        if REASON in line or SIGNATURE_END.search(line):
+            return REASON in line
+    return False
+
+
+def long_functions(source: str) -> Iterator[tuple[int, str, int]]:
+    """Line, name and length of each function that is too long and gives no reason. Decorators don't count."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        length = (node.end_lineno or node.lineno) - node.lineno + 1
+        if length > FUNCTION_LINES and not gives_reason(lines[node.lineno - 1 :]):
+            yield node.lineno, node.name, length
+
+
+def findings(path: Path, source: str) -> Iterator[str]:
+    """What is too long in one file, as `FILE:LINE: what`."""
+    count = len(source.splitlines())
+    if count > FILE_LINES and not is_test(path):
+        yield f"{path}:1: {count} lines, at most {FILE_LINES}: split it by topic"
+    for line, name, length in long_functions(source):
+        yield f"{path}:{line}: {name} has {length} lines, at most {FUNCTION_LINES}: split it, or add `{REASON}REASON`"
+
+
+def main() -> int:
+    found = [finding for path in python_files() for finding in findings(path, path.read_text(encoding="utf-8"))]
+    print("\n".join(found))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

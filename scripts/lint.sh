@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Every static check, each with its time. All of them run, also after one has failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH=$PWD/.venv/bin:$PATH
+
+failed=()
+step() { # NAME COMMAND...
+    local name=$1 started=$SECONDS output
+    shift
+    if output=$("$@" 2>&1); then
+        printf 'ok      %-16s %3d s\n' "$name" $((SECONDS - started))
+    else
+        printf 'FAILED  %-16s %3d s\n%s\n' "$name" $((SECONDS - started)) "$output"
+        failed+=("$name")
+    fi
+}
+
+mapfile -t shell < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yaml' '*.yml' .yamllint)
+
+step ruff ruff check .
+step format ruff format --check .
+step mypy mypy
+step mypy-scripts mypy scripts
+step imports lint-imports --no-logo
+step sizes python scripts/check_sizes.py
+step house python scripts/check_house.py
+step shellcheck shellcheck --external-sources "${shell[@]}"
+step yamllint yamllint --strict "${yaml[@]}"
+if [[ -x scripts/checkov.sh ]]; then
+    step checkov scripts/checkov.sh
+fi
+
+if ((${#failed[@]})); then
+    echo "error: failed: ${failed[*]}" >&2
+    exit 1
+fi

@@ -1,0 +1,1 @@
+"""Payments: charges each order exactly once per tenant and idempotency key, in one PostgreSQL transaction."""

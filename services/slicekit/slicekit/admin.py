@@ -1,0 +1,117 @@
+"""The port for the one who runs this process: probes, metrics and faults. Bound to localhost, always."""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict, Field
+
+from slicekit.durations import format_seconds, parse_seconds
+from slicekit.faults import Fault, FaultKind
+from slicekit.kit import Kit, kit_of
+from slicekit.problems import Problem, from_http_exception, problem_response
+
+
+class FaultBody(BaseModel):
+    """`PUT /faults/{kind}`. `delay` and `for` are durations such as `250ms`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    probability: float = 1.0
+    status: int = 503
+    delay: str = "1s"
+    lasts: str = Field("30s", alias="for")
+
+    def fault(self, kind: FaultKind) -> Fault:
+        try:
+            return Fault(
+                kind=kind,
+                probability=self.probability,
+                status=self.status,
+                delay=parse_seconds(self.delay),
+                lasts=parse_seconds(self.lasts),
+            )
+        except ValueError as exc:
+            raise Problem(422, str(exc)) from exc
+
+
+def build_admin(kit: Kit) -> web.Application:
+    app = web.Application(middlewares=[_problems])
+    app[Kit.KEY] = kit
+    add_probes(app)
+    app.router.add_get("/faults", _list_faults)
+    app.router.add_delete("/faults", _clear_faults)
+    app.router.add_put("/faults/{kind}", _put_fault)
+    app.router.add_delete("/faults/{kind}", _clear_faults)
+    return app
+
+
+def add_probes(app: web.Application) -> None:
+    """`/healthz`, `/readyz` and `/metrics`, each unless the application has one of its own."""
+    taken = {resource.canonical for resource in app.router.resources()}
+    for path, handler in (("/healthz", _healthz), ("/readyz", _readyz), ("/metrics", _metrics)):
+        if path not in taken:
+            app.router.add_get(path, handler)
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Problem as exc:
+        return problem_response(exc)
+    except web.HTTPException as exc:
+        problem = from_http_exception(exc)
+        if problem is None:
+            raise
+        return problem_response(problem)
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.json_response({"ok": True})
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    return (await kit_of(request).readiness.report()).response()
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    return kit_of(request).metrics.response()
+
+
+async def _list_faults(request: web.Request) -> web.Response:
+    faults = kit_of(request).faults
+    return web.json_response(
+        {fault.kind.value: _show(fault, faults.remaining(fault.kind)) for fault in faults.active()}
+    )
+
+
+async def _put_fault(request: web.Request) -> web.Response:
+    kit = kit_of(request)
+    kind = _kind_of(request)
+    body = await kit.read_json(request, FaultBody)
+    fault = body.fault(kind)
+    kit.faults.put(fault)
+    kit.log.warning("fault injected", fault=kind.value, **_show(fault, fault.lasts))
+    return web.json_response({kind.value: _show(fault, fault.lasts)})
+
+
+async def _clear_faults(request: web.Request) -> web.Response:
+    kit = kit_of(request)
+    kit.faults.clear(_kind_of(request) if "kind" in request.match_info else None)
+    kit.log.info("faults cleared")
+    return web.Response(status=204)
+
+
+def _kind_of(request: web.Request) -> FaultKind:
+    try:
+        return FaultKind(request.match_info["kind"])
+    except ValueError as exc:
+        raise Problem(404, f"there are the faults {', '.join(FaultKind)}") from exc
+
+
+def _show(fault: Fault, remaining: float) -> dict[str, object]:
+    return {
+        "probability": fault.probability,
+        "status": fault.status,
+        "delay": format_seconds(fault.delay),
+        "ends_in": format_seconds(remaining),
+    }

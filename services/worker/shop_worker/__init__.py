@@ -1,0 +1,1 @@
+"""Worker: settles each paid order once, whatever dies on the way."""

@@ -1,0 +1,192 @@
+"""Processes are started, watched, restarted and ended; and a killed runtime leaves nothing to the next."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from resilientslice.local.folder import StateFolder
+from resilientslice.local.ledger import FILE, TOKEN_VARIABLE, Ledger, reap
+from resilientslice.local.process import Command
+from resilientslice.local.report import Journal, ReplicaState
+from resilientslice.local.supervisor import Report, Supervised
+
+pytestmark = pytest.mark.xdist_group("local")
+"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+SLEEP = "import time; time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+WITH_CHILD = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', '{SLEEP}']); time.sleep(60)"
+
+
+class Always:
+    """Healthy at once; `dies` says that it is not alive when set."""
+
+    def __init__(self) -> None:
+        self.dies = asyncio.Event()
+
+    async def watch(self, report: Report) -> str:
+        report(True, "")
+        await self.dies.wait()
+        self.dies.clear()
+        return "not alive: test"
+
+
+def supervised(
+    folder: StateFolder, ledger: Ledger, code: str, *, health: Always | None = None, grace: float = 5, argv: str = ""
+) -> tuple[Supervised, Journal]:
+    journal = Journal()
+    command = Command(
+        argv=(argv,) if argv else (sys.executable, "-c", code),
+        environment={"PATH": os.environ["PATH"]},
+        directory=folder.path,
+        log=folder.logs / "x.log",
+        grace=grace,
+    )
+    one = Supervised("x", lambda: command, health or Always(), ledger=ledger, journal=journal, changed=lambda: None)
+    return one, journal
+
+
+async def test_restarts_what_dies_with_growing_waits_and_shows_its_last_words(
+    folder: StateFolder, ledger: Ledger, until: Until
+) -> None:
+    one, journal = supervised(folder, ledger, "print('first'); print('no database!'); raise SystemExit(3)")
+    one.start()
+    await until(lambda: one.crash_loop)
+    assert one.state is ReplicaState.BACK_OFF
+    assert "exited with code 3" in one.message
+    assert "last lines of x.log" in one.message
+    assert "no database!" in one.message
+    assert [e.reason for e in journal.events] == ["Restarting", "Restarting", "CrashLoop"]
+    assert [e.message.rsplit(";", 1)[1] for e in journal.events] == [
+        " next try in 0.25 s",
+        " next try in 0.5 s",
+        " next try in 1 s",
+    ]
+    await one.stop()
+    assert one.state is ReplicaState.STOPPED
+    assert folder.read_json(FILE) == []
+
+
+async def test_a_signal_and_a_missing_command_are_named(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+    one, _ = supervised(folder, ledger, SLEEP)
+    one.start()
+    await until(lambda: one.ready)
+    assert one.pid
+    os.kill(one.pid, signal.SIGKILL)
+    await until(lambda: one.restarts == 1)
+    assert one.message == "ended by SIGKILL"
+    await until(lambda: one.ready)
+    await one.stop()
+    missing, _ = supervised(folder, ledger, "", argv="no-such-program")
+    missing.start()
+    await until(lambda: missing.restarts)
+    assert missing.message == "command not found: no-such-program; check the procfile, or the service's `command`"
+    await missing.stop()
+    script = folder.path / "script"
+    script.write_text("")
+    refused, _ = supervised(folder, ledger, "", argv=str(script))
+    refused.start()
+    await until(lambda: refused.restarts)
+    assert refused.message.startswith("not executable: ")
+    await refused.stop()
+
+
+async def test_what_is_not_alive_is_restarted(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+    health = Always()
+    one, _ = supervised(folder, ledger, SLEEP, health=health)
+    one.start()
+    await until(lambda: one.ready)
+    first = one.pid
+    health.dies.set()
+    await until(lambda: one.restarts == 1 and one.ready)
+    assert one.pid != first
+    await one.stop()
+
+
+async def test_stop_waits_for_its_grace_then_kills_with_all_descendants(
+    folder: StateFolder, ledger: Ledger, until: Until
+) -> None:
+    stubborn, _ = supervised(folder, ledger, STUBBORN, grace=0.2)
+    stubborn.start()
+    await until(lambda: (folder.logs / "x.log").exists() and "up" in (folder.logs / "x.log").read_text())
+    await stubborn.stop()
+    assert stubborn.pid is None
+    parent, _ = supervised(folder, ledger, WITH_CHILD)
+    parent.start()
+    await until(lambda: parent.pid and psutil.Process(parent.pid).children())
+    assert parent.pid
+    child = psutil.Process(parent.pid).children()[0]
+    await parent.stop()
+    await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_stop_during_a_wait_is_immediate(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+    one, _ = supervised(folder, ledger, "raise SystemExit(1)")
+    one.start()
+    await until(lambda: one.restarts >= 4)
+    async with asyncio.timeout(1):
+        await one.stop()
+
+
+def start(code: str, token: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, TOKEN_VARIABLE: token}, start_new_session=True
+    )
+
+
+@pytest.fixture
+def stranger() -> object:
+    with subprocess.Popen([sys.executable, "-c", SLEEP]) as process:
+        yield process
+        process.kill()
+
+
+def test_the_next_start_ends_exactly_what_was_left(
+    folder: StateFolder, tmp_path: Path, stranger: "subprocess.Popen[bytes]"
+) -> None:
+    """Known by PID and creation time, or by token where the kill came before the PID was written."""
+    ledger = Ledger(folder)
+    known, early = ledger.intend([sys.executable]), ledger.intend([sys.executable])
+    with start(WITH_CHILD, known) as first, start(STUBBORN, early) as second:
+        ledger.started(known, first.pid)
+        left = {entry.token for entry in reap(folder)}
+        assert left == {known, early}
+        assert not psutil.pid_exists(first.pid)
+        assert not psutil.pid_exists(second.pid)
+    assert stranger.poll() is None
+    assert folder.read_json(FILE) == []
+    assert reap(folder) == []
+
+
+def test_a_pid_that_belongs_to_another_process_now_is_left_alone(
+    folder: StateFolder, stranger: "subprocess.Popen[bytes]"
+) -> None:
+    created = psutil.Process(stranger.pid).create_time()
+    entry = {"token": "t", "command": ["x"], "stop_signal": 15, "pid": stranger.pid, "created": created - 100}
+    folder.write_json(FILE, [entry])
+    assert reap(folder) == []
+    assert stranger.poll() is None
+
+
+async def test_a_full_disk_does_not_stop_a_start_but_is_said(
+    folder: StateFolder, ledger: Ledger, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder, "write_json", full)
+    one, _ = supervised(folder, ledger, SLEEP)
+    one.start()
+    await until(lambda: one.ready)
+    assert "No space left on device" in ledger.problem
+    monkeypatch.undo()
+    await one.stop()
+    assert ledger.problem == ""

@@ -1,0 +1,171 @@
+"""An order's way through api, catalog, payments and worker, all real, on real stores."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import psycopg
+import pytest
+from redis.asyncio import Redis
+
+import shop_api.app
+import shop_catalog.app
+import shop_payments.app
+import shop_worker.app
+
+ORDER = {"items": [{"sku": "MUG-01", "quantity": 2}, {"sku": "POT-1L", "quantity": 1}]}
+TOTAL = 2 * 900 + 3450
+
+
+@pytest.fixture
+async def shop(launch: Any, stores: dict[str, str]) -> Any:
+    """The whole shop but the worker."""
+    catalog = await launch(shop_catalog.app.build, "catalog", stores)
+    payments = await launch(shop_payments.app.build, "payments", stores | {"RSLICE_TRACK": "canary"})
+    return await launch(shop_api.app.build, "api", stores | {"CATALOG_URL": catalog.url, "PAYMENTS_URL": payments.url})
+
+
+async def place(http: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, dict[str, Any], Any]:
+    async with http.post(f"{url}/orders", json=ORDER, headers={"X-Tenant": "gold", **headers}) as response:
+        return response.status, await response.json(content_type=None), response.headers
+
+
+async def test_an_order_is_priced_charged_queued_and_settled(
+    shop: Any,
+    launch: Any,
+    stores: dict[str, str],
+    http: aiohttp.ClientSession,
+    eventually: Callable[..., Awaitable[Any]],
+) -> None:
+    status, order, headers = await place(http, shop.url)
+    assert (status, order["status"], order["total_cents"]) == (201, "paid", TOTAL)
+    assert headers["X-Served-By"] == "api@stable, catalog@stable, payments@canary"
+    assert headers["Location"] == f"/orders/{order['order_id']}"
+
+    await launch(shop_worker.app.build, "worker", stores | {"PORT": "", "WORKER_BLOCK": "50ms"}, needs_port=False)
+
+    async def settled() -> bool:
+        async with http.get(f"{shop.url}{headers['Location']}", headers={"X-Tenant": "gold"}) as response:
+            return (await response.json())["status"] == "settled"
+
+    await eventually(settled)
+    with psycopg.connect(stores["DATABASE_URL"]) as connection:
+        rows = connection.execute("SELECT order_id, tenant, amount_cents FROM worker.settlements").fetchall()
+        booked = connection.execute("SELECT account, amount_cents FROM payments.ledger ORDER BY 1").fetchall()
+    assert rows == [(order["order_id"], "gold", TOTAL)]
+    assert booked == [("customer", -TOTAL), ("shop", TOTAL)]
+
+
+async def test_an_order_is_readable_by_its_tenant_only(shop: Any, http: aiohttp.ClientSession) -> None:
+    _, order, _ = await place(http, shop.url)
+    for tenant, status in (("gold", 200), ("silver", 404)):
+        async with http.get(f"{shop.url}/orders/{order['order_id']}", headers={"X-Tenant": tenant}) as response:
+            assert response.status == status
+
+
+async def test_a_repeated_post_is_one_order_one_payment_one_message(
+    shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
+) -> None:
+    answers = await asyncio.gather(*(place(http, shop.url, **{"Idempotency-Key": "k1"}) for _ in range(20)))
+    assert {status for status, _, _ in answers} == {201}
+    assert len({order["order_id"] for _, order, _ in answers}) == 1
+    assert await redis.xlen("orders") == 1
+    with psycopg.connect(stores["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT count(*) FROM payments.payments").fetchone() == (1,)
+
+    status, order, headers = await place(http, shop.url, **{"Idempotency-Key": "k1"})
+    assert (status, headers["Idempotent-Replayed"]) == (201, "true")
+    assert order == answers[0][1]
+
+
+async def test_the_same_key_is_another_order_for_another_tenant(shop: Any, http: aiohttp.ClientSession) -> None:
+    _, first, _ = await place(http, shop.url, **{"Idempotency-Key": "k1"})
+    _, second, _ = await place(http, shop.url, **{"Idempotency-Key": "k1", "X-Tenant": "silver"})
+    assert first["order_id"] != second["order_id"]
+
+
+async def test_the_same_key_for_other_items_is_a_conflict(shop: Any, http: aiohttp.ClientSession) -> None:
+    await place(http, shop.url, **{"Idempotency-Key": "k1"})
+    other = {"items": [{"sku": "MUG-01", "quantity": 3}]}
+    headers = {"X-Tenant": "gold", "Idempotency-Key": "k1"}
+    async with http.post(f"{shop.url}/orders", json=other, headers=headers) as response:
+        assert response.status == 409
+        assert "another order" in (await response.json(content_type=None))["detail"]
+
+
+async def test_a_payment_conflict_is_a_conflict_of_the_order(
+    shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
+) -> None:
+    """The key has been used at payments for something else, so nothing is queued."""
+    with psycopg.connect(stores["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO payments.payments VALUES ('gold', 'k9', gen_random_uuid(), 'ord_x', 1, 'EUR', now())"
+        )
+    status, problem, _ = await place(http, shop.url, **{"Idempotency-Key": "k9"})
+    assert (status, problem["status"]) == (409, 409)
+    assert await redis.xlen("orders") == 0
+
+
+async def test_an_order_that_was_charged_but_not_queued_is_completed_by_a_retry(
+    shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
+) -> None:
+    _, order, _ = await place(http, shop.url, **{"Idempotency-Key": "k1"})
+    # As if api had died after the charge, and prices had changed meanwhile.
+    await redis.delete("orders")
+    await redis.hset(f"order:{order['order_id']}", "status", "pending")
+    await redis.delete(*await redis.keys("catalog:*"))
+    with psycopg.connect(stores["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("UPDATE catalog.products SET price_cents = price_cents * 2")
+    status, again, _ = await place(http, shop.url, **{"Idempotency-Key": "k1"})
+    assert (status, again["status"], again["total_cents"]) == (201, "paid", TOTAL)
+    assert await redis.xlen("orders") == 1
+
+
+async def test_products_pass_through(shop: Any, http: aiohttp.ClientSession) -> None:
+    async with http.get(f"{shop.url}/products") as response:
+        assert response.status == 200
+        assert response.headers["X-Served-By"] == "api@stable, catalog@stable"
+        assert len((await response.json())["products"]) == 10
+    async with http.get(f"{shop.url}/products/NONE-1") as response:
+        assert response.status == 404
+        assert (await response.json(content_type=None))["detail"] == "there is no product NONE-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "words"),
+    [
+        (b"{", "application/json", 400, "not JSON"),
+        (b"\xff\xfe", "application/json", 400, "not JSON"),
+        (b"[" * 5000, "application/json", 400, "not JSON"),
+        (b"", "application/json", 400, "not JSON"),
+        (b"null", "application/json", 422, "body"),
+        (b"{}", "text/plain", 415, "application/json"),
+        (b'{"items":[' + b" " * 70_000 + b"]}", "application/json", 413, "65536 bytes"),
+        (b'{"items":[]}', "application/json", 422, "items"),
+        (b'{"items":[{"sku":"MUG-01","quantity":1e400}]}', "application/json", 422, "items[0].quantity"),
+        (b'{"items":[{"sku":"MUG-01","quantity":1001}]}', "application/json", 422, "items[0].quantity"),
+        (b'{"items":[{"sku":"MUG-01","quantity":0}]}', "application/json", 422, "items[0].quantity"),
+        (b'{"items":[{"sku":"MUG-01","quantity":"2"}]}', "application/json", 422, "items[0].quantity"),
+        (b'{"items":[{"sku":"MUG-01","quantity":true}]}', "application/json", 422, "items[0].quantity"),
+        (b'{"items":[{"sku":"MUG-01","quantity":1,"price":1}]}', "application/json", 422, "items[0].price"),
+        (b'{"items":[{"sku":"mug\\n","quantity":1}]}', "application/json", 422, "items[0].sku"),
+        (b'{"items":[{"sku":"MUG-01\\n","quantity":1}]}', "application/json", 422, "items[0].sku"),
+        (b'{"items":[{"sku":"NO-SUCH","quantity":1}]}', "application/json", 422, "no product NO-SUCH"),
+        (b'{"items":[' + b",".join([b'{"sku":"MUG-01","quantity":1}'] * 51) + b"]}", "application/json", 422, "items"),
+    ],
+)
+async def test_hostile_orders_are_refused(
+    hostile_api: str, http: aiohttp.ClientSession, body: bytes, content_type: str, status: int, words: str
+) -> None:
+    async with http.post(f"{hostile_api}/orders", data=body, headers={"Content-Type": content_type}) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        problem = await response.json(content_type=None)
+    assert problem["status"] == status
+    assert words in problem["detail"]
+    assert len(problem["trace_id"]) == 32
+
+
+@pytest.fixture
+async def hostile_api(shop: Any) -> str:
+    return str(shop.url)

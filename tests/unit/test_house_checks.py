@@ -1,0 +1,115 @@
+"""The repository's own checks find what they are there to find, and nothing else."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(name: str) -> ModuleType:
+    """A script as a module: scripts/ is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def sizes() -> ModuleType:
+    return load("check_sizes")
+
+
+@pytest.fixture(scope="module")
+def house() -> ModuleType:
+    return load("check_house")
+
+
+def function(lines: int, signature: str = "def f():", indent: str = "") -> str:
+    body = "\n".join(f"{indent}    x = {number}" for number in range(lines - 1))
+    return f"{indent}{signature}\n{body}\n"
+
+
+def test_a_file_may_have_400_lines_and_no_more(sizes: ModuleType) -> None:
+    path = Path("operator/x.py")
+    assert list(sizes.findings(path, "x = 1\n" * 400)) == []
+    (found,) = sizes.findings(path, "x = 1\n" * 401)
+    assert found.startswith("operator/x.py:1: 401 lines")
+
+
+def test_a_test_may_be_a_long_table_but_not_a_long_function(sizes: ModuleType) -> None:
+    path = Path("services/api/tests/test_x.py")
+    assert list(sizes.findings(path, "x = 1\n" * 401)) == []
+    (found,) = sizes.findings(path, function(61))
+    assert "f has 61 lines" in found
+
+
+def test_a_function_may_have_60_lines_and_no_more(sizes: ModuleType) -> None:
+    assert list(sizes.long_functions(function(60))) == []
+    assert list(sizes.long_functions(function(61))) == [(1, "f", 61)]
+
+
+def test_methods_and_coroutines_count_and_decorators_do_not(sizes: ModuleType) -> None:
+    method = "class C:\n    @staticmethod\n" + function(60, "async def g():", "    ")
+    assert list(sizes.long_functions(method)) == []
+    assert list(sizes.long_functions(method + "        y = 1\n")) == [(3, "g", 61)]
+
+
+@pytest.mark.parametrize(
+    ("signature", "accepted"),
+    [
+        ("def f():  # long: one table of the whole protocol", True),
+        ("def f(\n    a: int,\n):  # long: one table", True),
+        ("def f():  # long", False),
+        ("def f():\n    # long: said inside, where the reader is already lost", False),
+    ],
+)
+def test_a_long_function_says_why_beside_its_def(sizes: ModuleType, signature: str, accepted: bool) -> None:
+    assert (list(sizes.long_functions(function(80, signature))) == []) is accepted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cd /" + "work/main",
+        'open("/' + 'root/.cache/x")',
+        "see https://" + "pypi" + ".org/project/x",
+        "GOPROXY=proxy." + "golang.org",
+    ],
+)
+def test_what_ties_the_project_to_a_machine_or_a_registry_is_found(house: ModuleType, line: str) -> None:
+    (found,) = house.text_findings(Path("docs/x.md"), f"first line\n{line}\n")
+    assert found.startswith("docs/x.md:2: ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["golang.org/x/net v0.54.0", "https://kubernetes.io/docs", "at the root/ of it", "var/work/x", "$HOME/work/x"],
+)
+def test_ordinary_text_is_left_alone(house: ModuleType, line: str) -> None:
+    assert list(house.text_findings(Path("docs/x.md"), line)) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["--index-url http://x/simple", "--find-links wheels", "x @ https://example.org/x.whl"]
+)
+def test_lock_files_carry_no_addresses(house: ModuleType, line: str) -> None:
+    assert list(house.text_findings(Path("requirements/app.txt"), f"{line}\n"))
+    assert list(house.text_findings(Path("docs/x.md"), f"{line}\n")) == []
+
+
+def test_the_tree_has_what_it_must_and_not_what_it_must_not(house: ModuleType) -> None:
+    whole = set(house.REQUIRED)
+    assert list(house.tree_findings(whole)) == []
+    assert list(house.tree_findings(whole - {"LICENSE"})) == ["LICENSE: missing"]
+    assert list(house.tree_findings(whole | {"operator/__init__.py"})) == ["operator/__init__.py: must not exist"]
+
+
+def test_a_file_that_is_not_text_has_no_text(house: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"\xff\xfe/\x80")
+    assert house.read_text(path) == ""
