@@ -90,6 +90,11 @@ class Files:
         assert old in text
         self.file.write_text(text.replace(old, new))
 
+    def rename(self, old: str, new: str) -> None:
+        """Give a service another name, in the resource and in the Procfile."""
+        for path in (self.file, self.procfile):
+            path.write_text(path.read_text().replace(old, new))
+
     @property
     def procfile(self) -> Path:
         return self.file.with_suffix(".procfile")

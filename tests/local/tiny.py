@@ -17,7 +17,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        names = ("POD_NAME", "RSLICE_TRACK", "PEER_URL", "GREETING", "TOKEN", "TMPDIR")
+        urls = (name for name in os.environ if name.endswith("_URL"))
+        names = ("POD_NAME", "RSLICE_TRACK", "GREETING", "TOKEN", "TMPDIR", *urls)
         body = json.dumps({"version": VERSION, **{name: os.environ.get(name, "") for name in names}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
