@@ -63,6 +63,14 @@ def test_other_fields_of_a_store_may_change(cluster, shop) -> None:
     assert patch(cluster, shop, stores(postgres={"managed": {"image": "postgres:18.1"}})).returncode == 0
 
 
+def test_the_major_version_is_written_down_at_creation_and_stays(cluster, shop) -> None:
+    assert cluster.get("rslice", "shop", "-n", shop)["spec"]["stores"]["postgres"]["managed"]["majorVersion"] == 18
+    for change in ({"majorVersion": 17}, {"image": "postgres:17.2"}, {"majorVersion": 17, "image": "postgres:17.2"}):
+        refused = patch(cluster, shop, stores(postgres={"managed": change}))
+        assert refused.returncode != 0
+        assert "major version" in refused.stderr
+
+
 def test_both_variants_at_once_are_refused(cluster, shop) -> None:
     refused = patch(cluster, shop, stores(postgres={"external": {"secretName": "db"}}))
     assert refused.returncode != 0

@@ -184,3 +184,30 @@ def test_texts_read_as_they_are_and_nothing_is_an_alias():
     shared = ["x"]
     text = to_yaml([{"b": "one\ntwo\n", "a": shared, "c": shared, "on": "yes", "n": 1}])
     assert text == "---\nb: |\n  one\n  two\na:\n- x\nc:\n- x\n'on': 'yes'\nn: 1\n"
+
+
+def test_images_are_the_operators_choice(run, monkeypatch):
+    monkeypatch.setenv("RSLICE_REDIS_IMAGE", "mirror/redis:8")
+    monkeypatch.setenv("RSLICE_IMAGE_PULL_SECRETS", "one two")
+    chosen = (
+        "--agent-image",
+        "mirror/agent:1",
+        "--envoy-image",
+        "mirror/envoy:1",
+        "--postgres-image",
+        "mirror/pg:18.3",
+    )
+    made = {(d["kind"], d["metadata"]["name"]): d for d in documents(run("-f", SHOP, *chosen))}
+    proxy = made["Deployment", "shop-proxy"]["spec"]["template"]["spec"]
+    assert proxy["initContainers"][0]["image"] == "mirror/envoy:1"
+    assert proxy["containers"][0]["image"] == "mirror/agent:1"
+    assert proxy["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    for store, image in (("postgres", "mirror/pg:18.3"), ("redis", "mirror/redis:8")):
+        pod = made["StatefulSet", f"shop-{store}"]["spec"]["template"]["spec"]
+        assert pod["containers"][0]["image"] == image
+
+
+def test_an_image_of_postgres_must_say_its_major_version(run):
+    result = run("-f", SHOP, "--postgres-image", "mirror/postgres:latest")
+    assert result.exit_code == 2
+    assert "must begin with PostgreSQL's major version" in result.stderr

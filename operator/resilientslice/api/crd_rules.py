@@ -330,8 +330,12 @@ OBJECT_RULES: dict[str, tuple[CelRule, ...]] = {
     ),
     "Redis": (exactly_one(surroundings.REDIS_VARIANTS), _same_variant(surroundings.REDIS_VARIANTS)),
     "ManagedPostgres": (
-        CelRule(f"{_major('self.image')} != ''", surroundings.MAJOR_UNKNOWN, ".image"),
-        CelRule(f"{_major('self.image')} == {_major('oldSelf.image')}", transitions.MAJOR_CHANGED, ".image"),
+        CelRule(
+            f"!has(self.image) || {_major('self.image')} == string(self.majorVersion)",
+            surroundings.OTHER_MAJOR,
+            ".image",
+        ),
+        CelRule("self.majorVersion == oldSelf.majorVersion", transitions.MAJOR_CHANGED, ".majorVersion"),
         GROWS,
         SAME_CLASS,
     ),

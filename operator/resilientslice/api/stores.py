@@ -16,8 +16,10 @@ class ManagedPostgres(Model):
 
     storage: Size = "1Gi"
     """Size of its volume, in bytes; it may grow, never shrink."""
-    image: Image = "postgres:18"
-    """Image. Its tag begins with the major version, which is pinned at creation."""
+    major_version: Annotated[int, Field(ge=14, le=99)] = 18
+    """PostgreSQL's major version, pinned at creation: data files of one don't open in another."""
+    image: Image | None = None
+    """Image, whose tag begins with the major version; the operator's choice when absent."""
     storage_class_name: ObjectName | None = None
     """StorageClass of the volume; the cluster's default when absent."""
     resources: Resources = Field(default_factory=Resources)
@@ -29,8 +31,8 @@ class ManagedRedis(Model):
 
     storage: Size = "1Gi"
     """Size of its volume, in bytes; it may grow, never shrink."""
-    image: Image = "redis:7"
-    """Image."""
+    image: Image | None = None
+    """Image; the operator's choice when absent."""
     storage_class_name: ObjectName | None = None
     """StorageClass of the volume; the cluster's default when absent."""
     resources: Resources = Field(default_factory=Resources)
@@ -164,5 +166,5 @@ class Proxy(Model):
     """How many Envoys. Limits are divided by them."""
     resources: Resources = Field(default_factory=Resources)
     """CPU and memory of one Envoy; requests of 100m and 128Mi and limits of 1 and 256Mi where absent."""
-    image: Image = "envoyproxy/envoy:distroless-v1.40.0"
-    """Image of Envoy."""
+    image: Image | None = None
+    """Image of Envoy; the operator's choice when absent."""

@@ -10,9 +10,11 @@ import yaml
 
 from resilientslice.api.scalars import DNS_LABEL_PATTERN
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.commands.image_options import image_options
 from resilientslice.files import SliceFileError, load_slice
 from resilientslice.render.envoy import render_envoy
 from resilientslice.render.envoy.bootstrap import render_static_bootstrap
+from resilientslice.render.images import Images
 from resilientslice.render.names import store_name
 from resilientslice.render.objects import render_objects
 from resilientslice.render.proxy import cluster_topology
@@ -55,6 +57,7 @@ class RefusedError(click.ClickException):
 @click.option(
     "--kube-version", metavar="1.N", default="1.30", show_default=True, help="Oldest Kubernetes it is meant for."
 )
+@image_options
 def command(  # noqa: PLR0917 (click calls it by keyword)
     path: Path,
     stable_path: Path | None,
@@ -63,6 +66,7 @@ def command(  # noqa: PLR0917 (click calls it by keyword)
     name: str | None,
     namespace: str | None,
     kube_version: str,
+    images: Images,
 ) -> None:
     """Print every Kubernetes object of a slice as a YAML stream, as the operator would apply them.
 
@@ -79,7 +83,7 @@ def command(  # noqa: PLR0917 (click calls it by keyword)
         config = render_envoy(slice_, stable, canary, topology)
         click.echo(to_yaml([render_static_bootstrap(config, topology)]), nl=False)
         return
-    objects = render_objects(slice_, stable, canary)
+    objects = render_objects(slice_, stable, canary, images=images)
     selected = _selected(objects, kind, name)
     click.echo(to_yaml(selected), nl=False)
     if len(selected) == len(objects):

@@ -19,10 +19,10 @@ from resilientslice.reconcile.signals import signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
 from resilientslice.reconcile.view import View
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
+from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
-from resilientslice.render.proxy import AGENT_IMAGE
 from resilientslice.render.revision import Revision, changed_services
 from resilientslice.render.tracks import CanaryTrack, Topology
 
@@ -38,12 +38,12 @@ class Desired:
     stable: Revision
     canary: CanaryTrack | None
     envoy: EnvoyConfig
-    agent_image: str
+    images: Images
 
     @cached_property
     def objects(self) -> tuple[Object, ...]:
         """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
-        return tuple(render_objects(self.slice_, self.stable, self.canary, agent_image=self.agent_image))
+        return tuple(render_objects(self.slice_, self.stable, self.canary, images=self.images))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def plan(
     now: float,
     *,
     place: Place,
-    agent_image: str = AGENT_IMAGE,
+    images: Images = DEFAULT_IMAGES,
     sleep_action: bool = True,
 ) -> Plan:
     """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
@@ -87,7 +87,7 @@ def plan(
     memory = replace(memory, config=envoy.digest)
     view = View(slice_, memory, observed, canary, waits=decision.message, config_is_new=envoy.digest != before.config)
     return Plan(
-        desired=Desired(slice_, memory.stable, canary, envoy, agent_image),
+        desired=Desired(slice_, memory.stable, canary, envoy, images),
         memory=replace(memory, served=memory.served or view.serves),
         status=status_of(view, now),
         events=decision.events,

@@ -10,6 +10,7 @@ from resilientslice.render.autoscaling import render_autoscaler
 from resilientslice.render.deployments import render_deployment
 from resilientslice.render.disruption import render_proxy_budget, render_service_budget
 from resilientslice.render.envoy import render_envoy
+from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.ingress import render_ingress
 from resilientslice.render.limits import render_limits
 from resilientslice.render.metadata import Object
@@ -22,7 +23,6 @@ from resilientslice.render.network import (
 )
 from resilientslice.render.presence import Presence, present_services
 from resilientslice.render.proxy import (
-    AGENT_IMAGE,
     Epoch,
     cluster_topology,
     render_proxy_configuration,
@@ -61,7 +61,7 @@ def render_objects(
     stable: Revision,
     canary: CanaryTrack | None,
     *,
-    agent_image: str = AGENT_IMAGE,
+    images: Images = DEFAULT_IMAGES,
     epoch: Epoch = (0, 0),
 ) -> list[Object]:
     """Plain JSON values, sorted by `KINDS` and name, each with apiVersion, kind, name and namespace.
@@ -73,9 +73,9 @@ def render_objects(
     present = present_services(slice_, stable, canary)
     found = [
         *_of_slice(slice_, present),
-        *_of_proxy(slice_, stable, canary, agent_image, epoch),
+        *_of_proxy(slice_, stable, canary, images, epoch),
         *(made for service in present for made in _of_service(slice_, service, present, canary)),
-        *(made for store in StoreName for made in _of_store(slice_, store, present)),
+        *(made for store in StoreName for made in _of_store(slice_, store, present, images)),
     ]
     objects = (made for made in found if made is not None)
     return sorted(objects, key=lambda made: (KINDS.index(made["kind"]), made["metadata"]["name"]))
@@ -90,13 +90,13 @@ def _of_slice(slice_: ResilientSlice, present: tuple[Presence, ...]) -> Iterable
 
 
 def _of_proxy(
-    slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None, agent_image: str, epoch: Epoch
+    slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None, images: Images, epoch: Epoch
 ) -> Iterable[Object | None]:
     topology = cluster_topology(slice_, stable, canary)
     yield render_proxy_account(slice_)
     config = render_envoy(slice_, stable, canary, topology)
     yield render_proxy_configuration(slice_, config, topology, epoch=epoch)
-    yield render_proxy_deployment(slice_, topology, agent_image=agent_image)
+    yield render_proxy_deployment(slice_, topology, images=images)
     yield render_proxy_budget(slice_)
 
 
@@ -114,11 +114,13 @@ def _of_service(
     yield render_service_budget(slice_, service)
 
 
-def _of_store(slice_: ResilientSlice, store: StoreName, present: tuple[Presence, ...]) -> Iterable[Object | None]:
+def _of_store(
+    slice_: ResilientSlice, store: StoreName, present: tuple[Presence, ...], images: Images
+) -> Iterable[Object | None]:
     yield render_store_policy(slice_, store, present)
     settings = managed(slice_, store)
     if settings is not None:
-        workload = _workload(settings)
+        workload = _workload(settings, images)
         yield render_store_account(slice_, store)
         yield render_configuration(slice_, workload)
         yield render_store_service(slice_, store)
@@ -128,5 +130,7 @@ def _of_store(slice_: ResilientSlice, store: StoreName, present: tuple[Presence,
         yield render_cnpg_cluster(slice_, postgres.cnpg)
 
 
-def _workload(settings: ManagedPostgres | ManagedRedis) -> Workload:
-    return redis_workload(settings) if isinstance(settings, ManagedRedis) else postgres_workload(settings)
+def _workload(settings: ManagedPostgres | ManagedRedis, images: Images) -> Workload:
+    if isinstance(settings, ManagedRedis):
+        return redis_workload(settings, images)
+    return postgres_workload(settings, images)

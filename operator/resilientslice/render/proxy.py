@@ -8,10 +8,10 @@ import base64
 import json
 import zlib
 
-from resilientslice import __version__
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap
+from resilientslice.render.images import DEFAULT_IMAGES, Images, envoy_image, render_pull_secrets
 from resilientslice.render.metadata import Component, Object, labels, metadata, proxy_selector
 from resilientslice.render.names import DOMAIN, FRONT_PORT, STATS_PORT, proxy_name
 from resilientslice.render.pods import spread
@@ -25,7 +25,6 @@ from resilientslice.render.volumes import scratch_volume
 Epoch = tuple[int, int]
 """Term and sequence of a configuration; the highest wins. (0, 0) is nobody's: whatever an operator says is newer."""
 
-AGENT_IMAGE = f"resilientslice-agent:{__version__}"
 MOUNTED = "/etc/resilientslice"
 RUN = "/run/resilientslice"
 ADS_SOCKET = f"{RUN}/ads.sock"
@@ -75,7 +74,7 @@ def render_proxy_configuration(
     }
 
 
-def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, agent_image: str = AGENT_IMAGE) -> Object:
+def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, images: Images = DEFAULT_IMAGES) -> Object:
     name, labelled = proxy_name(slice_.name), labels(slice_, "proxy", Component.PROXY)
     return {
         "apiVersion": "apps/v1",
@@ -93,20 +92,21 @@ def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, agent
                     # Envoy reads its bootstrap once; everything else reaches it while it runs
                     "annotations": {f"{DOMAIN}/bootstrap": digest(render_bootstrap(topology))},
                 },
-                "spec": _pod(slice_, name, agent_image),
+                "spec": _pod(slice_, name, images),
             },
         },
     }
 
 
-def _pod(slice_: ResilientSlice, name: str, agent_image: str) -> Object:
+def _pod(slice_: ResilientSlice, name: str, images: Images) -> Object:
     return {
         **isolation(name),
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "topologySpreadConstraints": spread(proxy_selector(slice_)),
-        "initContainers": [_envoy(slice_)],
-        "containers": [_agent(agent_image)],
+        "initContainers": [_envoy(slice_, envoy_image(slice_, images))],
+        "containers": [_agent(images.agent)],
+        **render_pull_secrets(images),
         "volumes": [
             {"name": "configuration", "configMap": {"name": name}},
             scratch_volume("run", "32Mi"),
@@ -115,11 +115,11 @@ def _pod(slice_: ResilientSlice, name: str, agent_image: str) -> Object:
     }
 
 
-def _envoy(slice_: ResilientSlice) -> Object:
+def _envoy(slice_: ResilientSlice, image: str) -> Object:
     resources = render_resources(slice_.spec.proxy.resources, PROXY_DEFAULTS)
     return {
         "name": "envoy",
-        "image": slice_.spec.proxy.image,
+        "image": image,
         "restartPolicy": "Always",
         "command": ["envoy"],
         "args": [

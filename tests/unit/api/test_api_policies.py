@@ -113,8 +113,15 @@ BAD = {
     "the image of postgres": (
         {"stores": {"postgres": {"managed": {"image": "postgres"}}}},
         [
-            "stores.postgres.managed.image: \"postgres\": the image's tag must begin with PostgreSQL's major version; "
-            "such as postgres:18"
+            "stores.postgres.managed.image: \"postgres\": the image's tag must begin with majorVersion, PostgreSQL's "
+            "major version; such as postgres:18"
+        ],
+    ),
+    "an image of postgres of another major version": (
+        {"stores": {"postgres": {"managed": {"image": "mine/postgres:17.2"}}}},
+        [
+            'stores.postgres.managed.image: "mine/postgres:17.2": the image\'s tag must begin with majorVersion, '
+            "PostgreSQL's major version; such as postgres:18, or set majorVersion: 17 in a store that is new"
         ],
     ),
     "the slice's time-outs": (
@@ -176,12 +183,13 @@ CHANGES = {
         ['spec.stores.postgres.managed.storage: "1023Mi": storage can only grow; it is 1Gi: volumes never shrink'],
     ),
     "a minor version": (managed(image="postgres:18.1"), managed(image="mine/postgres:18.2-bookworm"), []),
+    "an image of one's own, and back": (managed(), managed(image="mine/postgres:18.2"), []),
     "a major version": (
-        managed(image="postgres:17"),
-        managed(image="postgres:18"),
+        managed(majorVersion=17, image="postgres:17"),
+        managed(majorVersion=18),
         [
-            'spec.stores.postgres.managed.image: "postgres:18": the major version of PostgreSQL can\'t be changed: it '
-            "was pinned at creation; stay with 17, or dump into a new slice: data files of one don't open in the other"
+            "spec.stores.postgres.managed.majorVersion: 18: the major version of PostgreSQL can't be changed: it was "
+            "pinned at creation; stay with 17, or dump into a new slice: data files of one don't open in the other"
         ],
     ),
     "a class of storage": (

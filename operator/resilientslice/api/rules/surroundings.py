@@ -9,12 +9,12 @@ from resilientslice.api.rules.calls import cidr
 from resilientslice.api.rules.containers import exactly_one
 from resilientslice.api.rules.draft import Draft
 from resilientslice.api.rules.services import duplicates
-from resilientslice.api.stores import Front, FrontKind
+from resilientslice.api.stores import Front, FrontKind, ManagedPostgres
 
 POSTGRES_VARIANTS = ("managed", "external", "cnpg")
 REDIS_VARIANTS = ("managed", "external")
 
-MAJOR_UNKNOWN = "the image's tag must begin with PostgreSQL's major version"
+OTHER_MAJOR = "the image's tag must begin with majorVersion, PostgreSQL's major version"
 BACKUP_WITHOUT_STORE = "a backup needs a managed store"
 INGRESS_WITHOUT_HOSTS = "an Ingress needs hosts"
 TLS_WITHOUT_INGRESS = "tls needs kind Ingress"
@@ -29,10 +29,19 @@ def store_variants(draft: Draft) -> Iterator[Problem]:
     if draft.stores.postgres is not None:
         yield from exactly_one((*path, "postgres"), draft.stores.postgres, POSTGRES_VARIANTS)
         managed = draft.stores.postgres.managed
-        if managed is not None and postgres_major(managed.image) is None:
-            yield problem((*path, "postgres", "managed", "image"), managed.image, MAJOR_UNKNOWN, "such as postgres:18")
+        if managed is not None:
+            yield from _postgres_image((*path, "postgres", "managed", "image"), managed)
     if draft.stores.redis is not None:
         yield from exactly_one((*path, "redis"), draft.stores.redis, REDIS_VARIANTS)
+
+
+def _postgres_image(path: Path, managed: ManagedPostgres) -> Iterator[Problem]:
+    if managed.image is None or (major := postgres_major(managed.image)) == managed.major_version:
+        return
+    fix = f"such as postgres:{managed.major_version}"
+    if major is not None:
+        fix += f", or set majorVersion: {major} in a store that is new"
+    yield problem(path, managed.image, OTHER_MAJOR, fix)
 
 
 def backup(draft: Draft) -> Iterator[Problem]:

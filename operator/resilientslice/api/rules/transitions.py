@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from resilientslice.api.images import postgres_major
 from resilientslice.api.problems import Path, Problem, problem
 from resilientslice.api.scalars import quantity_value
 from resilientslice.api.slice import ResilientSlice
@@ -42,7 +41,7 @@ def forbidden_changes(old: ResilientSlice, new: ResilientSlice) -> Iterator[Prob
 def _postgres(path: Path, old: Postgres, new: Postgres) -> Iterator[Problem]:
     yield from _store(path, old, new)
     if old.managed and new.managed:
-        yield from _major((*path, "managed", "image"), old.managed.image, new.managed.image)
+        yield from _major((*path, "managed", "majorVersion"), old.managed.major_version, new.managed.major_version)
     if old.cnpg and new.cnpg:
         yield from _volume((*path, "cnpg"), old.cnpg, new.cnpg)
 
@@ -69,7 +68,7 @@ def _volume(path: Path, old: Volume, new: Volume) -> Iterator[Problem]:
         yield problem((*path, "storageClassName"), after, CLASS_CHANGED, fix)
 
 
-def _major(path: Path, old: str, new: str) -> Iterator[Problem]:
-    if postgres_major(old) != postgres_major(new):
-        fix = f"stay with {postgres_major(old)}, or dump into a new slice: data files of one don't open in the other"
+def _major(path: Path, old: int, new: int) -> Iterator[Problem]:
+    if old != new:
+        fix = f"stay with {old}, or dump into a new slice: data files of one don't open in the other"
         yield problem(path, new, MAJOR_CHANGED, fix)

@@ -3,6 +3,7 @@
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.stores import CnpgPostgres, ManagedPostgres
+from resilientslice.render.images import Images, postgres_image, render_pull_secrets
 from resilientslice.render.metadata import Component, Object, labels, metadata
 from resilientslice.render.names import store_name
 from resilientslice.render.resources import POSTGRES_DEFAULTS, render_resources
@@ -25,12 +26,13 @@ SQL
 """
 
 
-def postgres_workload(settings: ManagedPostgres) -> Workload:
+def postgres_workload(settings: ManagedPostgres, images: Images) -> Workload:
     return Workload(
         store=StoreName.POSTGRES,
         settings=settings,
-        container=_container(settings),
+        container=_container(settings, postgres_image(settings, images)),
         volumes=(scratch_volume("run"), scratch_volume("tmp")),
+        pod=render_pull_secrets(images),
         files={"10-application.sh": APPLICATION_SCRIPT},
         # the image asks for a fast shutdown, whose checkpoint may take a while on a slow disk
         grace_seconds=120,
@@ -57,10 +59,10 @@ def render_cnpg_cluster(slice_: ResilientSlice, settings: CnpgPostgres) -> Objec
     }
 
 
-def _container(settings: ManagedPostgres) -> Object:
+def _container(settings: ManagedPostgres, image: str) -> Object:
     return {
         "name": "postgres",
-        "image": settings.image,
+        "image": image,
         "ports": [{"name": "postgres", "containerPort": PORT, "protocol": "TCP"}],
         "env": [
             {"name": "PGDATA", "value": f"{HOME}/pgdata"},

@@ -3,6 +3,7 @@
 from resilientslice.api.scalars import quantity_value
 from resilientslice.api.services import StoreName
 from resilientslice.api.stores import ManagedRedis
+from resilientslice.render.images import Images, redis_image, render_pull_secrets
 from resilientslice.render.metadata import Object
 from resilientslice.render.resources import REDIS_DEFAULTS, render_resources
 from resilientslice.render.security import container_security
@@ -16,12 +17,13 @@ MEMORY_PERCENT = 60
 """Share of the limit that data may take; rewriting the append-only file copies pages that change meanwhile."""
 
 
-def redis_workload(settings: ManagedRedis) -> Workload:
+def redis_workload(settings: ManagedRedis, images: Images) -> Workload:
     return Workload(
         store=StoreName.REDIS,
         settings=settings,
-        container=_container(settings),
+        container=_container(settings, redis_image(settings, images)),
         volumes=(scratch_volume("tmp"),),
+        pod=render_pull_secrets(images),
         files={"redis.conf": _configuration(settings)},
         grace_seconds=60,
     )
@@ -45,11 +47,11 @@ def _configuration(settings: ManagedRedis) -> str:
     )
 
 
-def _container(settings: ManagedRedis) -> Object:
+def _container(settings: ManagedRedis, image: str) -> Object:
     ping = f'REDISCLI_AUTH="$(cat {CREDENTIALS}/password)" redis-cli -h 127.0.0.1 -p {PORT} ping | grep -qx PONG'
     return {
         "name": "redis",
-        "image": settings.image,
+        "image": image,
         "command": ["redis-server"],
         # the password is in an included file, because arguments can be read by everyone who may look at the pod
         "args": [f"{SETTINGS}/redis.conf"],

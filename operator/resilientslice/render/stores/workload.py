@@ -19,12 +19,15 @@ CONFIGURATION = "configuration"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What differs. `files` are of the store's ConfigMap; a change to one restarts the store."""
+    """What differs. `pod` is added to the pod's spec; `files` are of the ConfigMap, and a change to one restarts the
+    store.
+    """
 
     store: StoreName
     settings: ManagedPostgres | ManagedRedis
     container: Object
     volumes: tuple[Object, ...]
+    pod: Object
     files: Mapping[str, str]
     grace_seconds: int
 
@@ -86,6 +89,7 @@ def _template(workload: Workload, labelled: dict[str, str], name: str) -> Object
             "securityContext": pod_security(),
             "terminationGracePeriodSeconds": workload.grace_seconds,
             "containers": [workload.container],
+            **workload.pod,
             "volumes": [
                 {"name": CONFIGURATION, "configMap": {"name": name}},
                 {"name": "credentials", "secret": {"secretName": name, "defaultMode": 0o440}},
