@@ -1,6 +1,7 @@
 """A service for tests of the local runtime, of the standard library alone because it starts in a moment.
 
-Answers every path with what it is, as JSON. `python tiny.py VERSION`; asked to end, it finishes what it has begun.
+Answers every path with what it is and what its files hold, as JSON. `python tiny.py VERSION`; asked to end, it finishes
+what it has begun.
 """
 
 import json
@@ -9,6 +10,7 @@ import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 VERSION = sys.argv[1]
 
@@ -19,7 +21,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         urls = (name for name in os.environ if name.endswith("_URL"))
         names = ("POD_NAME", "RSLICE_TRACK", "GREETING", "TOKEN", "TMPDIR", *urls)
-        body = json.dumps({"version": VERSION, **{name: os.environ.get(name, "") for name in names}}).encode()
+        said = {"version": VERSION, **{name: os.environ.get(name, "") for name in names}}
+        files = {name: Path(path) for name, path in os.environ.items() if name.startswith("FILE_")}
+        said |= {name: path.read_text() if path.exists() else f"no {path}" for name, path in files.items()}
+        body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

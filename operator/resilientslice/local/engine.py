@@ -13,7 +13,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Event as PlanEvent
 from resilientslice.canary.state import EventType, Phase
-from resilientslice.local.environment import Hosts
+from resilientslice.local.environment import Hosts, replace_hosts
 from resilientslice.local.errors import LocalError
 from resilientslice.local.folder import StateFolder, reason
 from resilientslice.local.ledger import Ledger
@@ -25,6 +25,7 @@ from resilientslice.local.pulse import Pulse
 from resilientslice.local.replicas import Fleet, Surroundings
 from resilientslice.local.report import Journal
 from resilientslice.local.source import Source
+from resilientslice.local.volumes import Contents, contents_of, write_contents
 from resilientslice.local.workloads import Workload, read_workloads
 from resilientslice.reconcile.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
 from resilientslice.reconcile.observed import Observed
@@ -218,6 +219,7 @@ class Engine:
     def _apply(self, desired: Desired) -> None:
         self._dns = dns(self.source.slice_, desired.objects, self._book, self._internal, self._stores)
         wanted = workloads_of(desired, self.source)
+        write_contents(self._mounted(wanted, desired), self._folder.volumes)
         for name, workload in wanted.items():
             if name in self.fleets:
                 self.fleets[name].want(workload)
@@ -228,6 +230,15 @@ class Engine:
             self.fleets[name].want(None)
             if not self.fleets[name].replicas:
                 del self.fleets[name]
+
+    def _mounted(self, wanted: Mapping[str, Workload], desired: Desired) -> Contents:
+        """What replicas mount, with the slice's names made addresses, as in the environment."""
+        mounts = [mount for workload in wanted.values() for mount in workload.mounts]
+        namespace = self.source.slice_.namespace
+        return {
+            source: {file: replace_hosts(text, self._dns, namespace) for file, text in files.items()}
+            for source, files in contents_of(mounts, desired.objects, self.source.values).items()
+        }
 
     async def _push(self, desired: Desired, hosts: Mapping[TrackKey, tuple[Address, ...]]) -> None:
         if desired.envoy.digest == self._config:

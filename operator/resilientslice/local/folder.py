@@ -33,7 +33,7 @@ class StateFolder:
             path.mkdir(parents=True, exist_ok=True)
             self._refuse_foreign()
             self._take_lock()
-            for name in ("logs", "run", "credentials"):
+            for name in ("logs", "run", "credentials", "volumes"):
                 (path / name).mkdir(exist_ok=True, mode=0o700)
             (path / ".gitignore").write_text("*\n")
             free = shutil.disk_usage(path).free
@@ -75,6 +75,11 @@ class StateFolder:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def volumes(self) -> Path:
+        """What replicas mount: `configMap/NAME`, `secret/NAME`, `persistentVolumeClaim/NAME`."""
+        return self.path / "volumes"
 
     @property
     def credentials(self) -> Path:

@@ -165,12 +165,17 @@ class Housekeeping:
 
 
 def answers_of(snapshot: Snapshot) -> dict[TrackKey, Answers]:
-    """The agent's counters of the clusters `SERVICE-TRACK`."""
+    """The agent's counters of the clusters `SERVICE-TRACK`. A canary's are those of its hosts, of now: what comes to it
+    by its weight goes through an aggregate, and its cluster's own counters miss that."""
     found: dict[TrackKey, Answers] = {}
     for cluster, counters in snapshot.clusters.items():
         service, _, track = cluster.rpartition("-")
-        if track in set(Track):
-            found[service, Track(track)] = Answers(
+        if track == Track.CANARY:
+            found[service, Track.CANARY] = Answers(
+                ok=counters.get("hosts_rq_success", 0), server_error=counters.get("hosts_rq_error", 0)
+            )
+        elif track == Track.STABLE:
+            found[service, Track.STABLE] = Answers(
                 ok=counters.get("upstream_rq_2xx", 0),
                 client_error=counters.get("upstream_rq_4xx", 0),
                 server_error=counters.get("upstream_rq_5xx", 0),

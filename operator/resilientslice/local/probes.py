@@ -12,6 +12,7 @@ import aiohttp
 from resilientslice.local.ports import LOOPBACK
 from resilientslice.local.procfile import runnable
 from resilientslice.local.supervisor import Report
+from resilientslice.local.volumes import replace_paths
 
 FIRST_POLL_SECONDS = 0.05
 FIRST_COMMAND_SECONDS = 0.5
@@ -43,9 +44,11 @@ class ProbeSet:
     liveness: Probe | None = None
 
 
-def parse_probe(probe: Mapping[str, Any] | None, ports: Mapping[str | int, int]) -> Probe | None:
+def parse_probe(
+    probe: Mapping[str, Any] | None, ports: Mapping[str | int, int], paths: Mapping[str, str]
+) -> Probe | None:
     """A probe of a rendered container. `ports` maps its port names and numbers to those of the process; a number that
-    is not in it is taken as it is."""
+    is not in it is taken as it is. `paths` maps what it mounts."""
     if not probe:
         return None
     http, tcp, rpc, run = (probe.get(kind) for kind in ("httpGet", "tcpSocket", "grpc", "exec"))
@@ -54,7 +57,7 @@ def parse_probe(probe: Mapping[str, Any] | None, ports: Mapping[str | int, int])
         http_path=http.get("path", "/") if http else None,
         http_headers=tuple((h["name"], h["value"]) for h in http.get("httpHeaders", ())) if http else (),
         grpc_service=rpc.get("service", "") if rpc else None,
-        command=runnable(run["command"]) if run else (),
+        command=runnable([replace_paths(word, paths) for word in run["command"]]) if run else (),
         port=int(ports.get(port, port)),
         period=float(probe.get("periodSeconds", 10)),
         timeout=float(probe.get("timeoutSeconds", 1)),

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import aiohttp
 
 from resilientslice.agent.client import (
     AgentClient,
+    AgentError,
     AgentUnreachableError,
     PushRefusedError,
     Snapshot,
@@ -164,21 +165,14 @@ class Proxy:
 
     async def observe(self, canary: Sequence[str]) -> Observation:
         """Ejected hosts, and what the hosts of the canary's services were asked; nothing while Envoy is down."""
-        clusters = await self._ask("/clusters", format="json")
-        if clusters is None:
+        try:
+            snapshot = await self.snapshot()
+        except AgentError:
             return Observation()
-        hosts = parse_hosts(clusters)
-        ejections = tuple(EjectedHost(h.cluster.rpartition("-")[0], h.address, 1) for h in hosts if h.ejected)
-        if not canary:
-            return Observation(ejections)
+        if snapshot.envoy.error:
+            return Observation()
         names = {f"{service}-{Track.CANARY}" for service in canary}
-        asked = [host for host in hosts if host.cluster in names]
-        attempts = Attempts(
-            good=sum(host.succeeded for host in asked),
-            bad=sum(host.failed for host in asked),
-            p99=await self._p99(names),
-        )
-        return Observation(ejections, attempts, sum(host.active for host in asked))
+        return observation_of(snapshot, names, await self._p99(names) if names else None)
 
     async def _p99(self, clusters: Iterable[str]) -> float | None:
         """Milliseconds, the slowest of the clusters in Envoy's last interval."""
@@ -225,38 +219,17 @@ class Proxy:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One host of a cluster: tries that succeeded, failed, and are under way."""
-
-    cluster: str
-    address: str
-    ejected: bool
-    succeeded: int
-    failed: int
-    active: int
-
-
-def parse_hosts(clusters: Mapping[str, Any]) -> list[Host]:
-    """Envoy's `/clusters?format=json`."""
-    hosts: list[Host] = []
-    for cluster in clusters.get("cluster_statuses", ()):
-        for host in cluster.get("host_statuses", ()):
-            where = host.get("address", {}).get("socket_address")
-            if where is None:
-                continue
-            stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", ())}
-            hosts.append(
-                Host(
-                    cluster=cluster["name"],
-                    address=f"{where['address']}:{where['port_value']}",
-                    ejected=bool(host.get("health_status", {}).get("failed_outlier_check")),
-                    succeeded=stats.get("rq_success", 0),
-                    failed=stats.get("rq_error", 0),
-                    active=stats.get("rq_active", 0),
-                )
-            )
-    return hosts
+def observation_of(snapshot: Snapshot, canary: Collection[str], p99: float | None) -> Observation:
+    """`canary`: names of clusters. A cluster's own counters miss what came to it through an aggregate: its hosts'
+    count."""
+    ejections = tuple(EjectedHost(one.cluster.rpartition("-")[0], one.host, 1) for one in snapshot.ejected)
+    if not canary:
+        return Observation(ejections)
+    counted = [snapshot.clusters.get(cluster, {}) for cluster in canary]
+    succeeded, failed, active = (
+        sum(counters.get(f"hosts_rq_{what}", 0) for counters in counted) for what in ("success", "error", "active")
+    )
+    return Observation(ejections, Attempts(good=succeeded, bad=failed, p99=p99), active)
 
 
 def parse_p99(stats: Mapping[str, Any]) -> float | None:

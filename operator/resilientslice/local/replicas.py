@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from resilientslice.local.process import Command, CommandError
 from resilientslice.local.report import Journal, ReplicaInfo, ReplicaState
 from resilientslice.local.rollout import Member, next_steps
 from resilientslice.local.supervisor import Report, Supervised
+from resilientslice.local.volumes import machine_paths, make_folders, replace_paths
 from resilientslice.local.workloads import ADMIN_VARIABLE, Workload
 from resilientslice.render.tracks import Address
 
@@ -60,6 +62,8 @@ class Replica:
         self._around = around
         self._uid = secrets.token_hex(8)
         self._temporary = around.folder.path / "tmp" / self.name
+        self._own = self._temporary / "volumes"
+        self._paths = machine_paths(workload.mounts, around.folder.volumes, self._own)
         self._process = Supervised(
             self.name, self._command, self, ledger=around.ledger, journal=around.journal, changed=around.changed
         )
@@ -102,7 +106,7 @@ class Replica:
         """Health of the process, by its probes."""
         workload = self.workload
         asker = Asker(self._around.session, self._environment(), workload.directory)
-        return await ProbedHealth(workload.probes(self.port, self.admin_port), asker).watch(report)
+        return await ProbedHealth(workload.probes(self.port, self.admin_port, self._paths), asker).watch(report)
 
     def info(self) -> ReplicaInfo:
         process = self._process
@@ -125,8 +129,9 @@ class Replica:
         if not self.workload.argv:
             raise CommandError(f"no command for image {self.workload.image}; add a line to the procfile")
         self._temporary.mkdir(parents=True, exist_ok=True)
+        make_folders(self.workload.mounts, self._around.folder.volumes, self._own)
         return Command(
-            argv=self.workload.argv,
+            argv=tuple(word if word == sys.executable else self._here(word) for word in self.workload.argv),
             environment=self._environment(),
             directory=self.workload.directory,
             log=self.log,
@@ -139,8 +144,13 @@ class Replica:
         own = {"HOST": LOOPBACK, ADMIN_VARIABLE: str(self.admin_port), "POD_NAME": self.name}
         if self.workload.port is not None:
             own["PORT"] = str(self.port)
-        declared = resolve(self.workload.variables, pod, self._around.hosts())
+        resolved = resolve(self.workload.variables, pod, self._around.hosts())
+        declared = {name: self._here(value) for name, value in resolved.items()}
         return inherited(os.environ) | DEFAULTS | {"TMPDIR": str(self._temporary)} | declared | own
+
+    def _here(self, text: str) -> str:
+        """A word of the container, with what it mounts where that is on this machine."""
+        return replace_paths(text, self._paths)
 
 
 class Fleet:

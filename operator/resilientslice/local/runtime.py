@@ -34,6 +34,7 @@ from resilientslice.local.report import Event, Journal, ReplicaInfo
 from resilientslice.local.scene import Scene
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.source import Source, read_source
+from resilientslice.local.volumes import remove_contents
 from resilientslice.local.watch import edits
 from resilientslice.render.revision import revision_of
 
@@ -184,7 +185,9 @@ class LocalRuntime:
         if left:
             journal.warning("CleanedUp", f"ended {len(left)} processes that a killed runtime had left")
         folder.remove_temporaries()
+        remove_contents(folder.volumes)
         self._stack.callback(folder.remove_temporaries)
+        self._stack.callback(remove_contents, folder.volumes)
         self._ledger, ports = Ledger(folder), Ports()
         self._book = PortBook(folder, ports, front=self.settings.port)
         session = await self._stack.enter_async_context(aiohttp.ClientSession())

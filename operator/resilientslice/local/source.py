@@ -12,6 +12,7 @@ from resilientslice.local.environment import Values, read_env_file
 from resilientslice.local.errors import LocalError
 from resilientslice.local.procfile import Procfile, read_procfile
 from resilientslice.local.settings import RunSettings
+from resilientslice.local.volumes import Contents, contents_of, missing_content
 from resilientslice.local.workloads import Workload, read_workloads
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
@@ -49,19 +50,22 @@ def read_source(settings: RunSettings, *, old: ResilientSlice | None = None) -> 
     env_file = read_env_file(settings.env_file_path, required=settings.env_file is not None)
     directory = (procfile.path or settings.file).absolute().parent
     source = Source(slice_, procfile, Values(env_file=env_file, shell=dict(os.environ)), directory)
-    workloads = _stable_workloads(source.with_stored(_placeholders(slice_)))
-    problems = [*_missing_commands(workloads, settings), *_missing_values(workloads, settings)]
+    source = source.with_stored(_placeholders(slice_))
+    workloads, contents = _stable_workloads(source)
+    problems = [*_missing_commands(workloads, settings), *_missing_values(workloads, contents, settings)]
     if problems:
         raise LocalError("\n".join(problems))
-    return replace(source, hints=tuple(_hints(slice_, procfile)))
+    return replace(source.with_stored({}), hints=tuple(_hints(slice_, procfile)))
 
 
-def _stable_workloads(source: Source) -> list[Workload]:
-    """The slice as if it were all stable: enough to see what is missing for it."""
+def _stable_workloads(source: Source) -> tuple[list[Workload], Contents]:
+    """The slice as if it were all stable, and what it mounts: enough to see what is missing for it."""
     revision = revision_of(source.slice_)
     digests = {(name, Track.STABLE): service.digest for name, service in revision.services.items()}
     objects = tuple(render_objects(source.slice_, revision, None))
-    return list(read_workloads(objects, source.procfile, source.values, source.directory, digests).values())
+    workloads = list(read_workloads(objects, source.procfile, source.values, source.directory, digests).values())
+    mounts = [mount for workload in workloads for mount in workload.mounts]
+    return workloads, contents_of(mounts, objects, source.values)
 
 
 def _placeholders(slice_: ResilientSlice) -> Stored:
@@ -77,9 +81,9 @@ def _missing_commands(workloads: list[Workload], settings: RunSettings) -> Itera
         yield f"no command for {', '.join(names)}; add {lines} to {settings.procfile_path}, or set `command`"
 
 
-def _missing_values(workloads: list[Workload], settings: RunSettings) -> Iterator[str]:
+def _missing_values(workloads: list[Workload], contents: Contents, settings: RunSettings) -> Iterator[str]:
     for workload in sorted(workloads, key=lambda w: w.service):
-        for line in workload.missing:
+        for line in (*workload.missing, *missing_content(workload.mounts, contents)):
             yield f"service {workload.service}: no value for {line} to {settings.env_file_path}"
 
 
@@ -92,9 +96,10 @@ def _hints(slice_: ResilientSlice, procfile: Procfile) -> Iterator[str]:
     scaled = sorted(service.name for service in slice_.spec.services if service.autoscaling)
     if scaled:
         yield f"autoscaling is not done here: {', '.join(scaled)} stay at minReplicas"
-    mounted = sorted(service.name for service in slice_.spec.services if service.volumes)
-    if mounted:
-        yield f"volumes are not mounted here: {', '.join(mounted)}"
+    claims = [v.persistent_volume_claim for service in slice_.spec.services for v in service.volumes]
+    if any(claims):
+        folders = sorted({claim.claim_name for claim in claims if claim})
+        yield f"volume claims are folders of the state folder here: {', '.join(folders)}"
     postgres = slice_.spec.stores.postgres
     if postgres and postgres.cnpg:
         yield f"CloudNativePG does not run here: {StoreName.POSTGRES.value} is what DATABASE_URL names"

@@ -8,6 +8,7 @@ from typing import Any
 from resilientslice.local.environment import Pod, Values, Variable, container_variables
 from resilientslice.local.probes import ProbeSet, parse_probe
 from resilientslice.local.procfile import Procfile, command_for, image_tag
+from resilientslice.local.volumes import Mount, read_mounts
 from resilientslice.render.names import LABEL_SERVICE, LABEL_TRACK, Track
 from resilientslice.render.revision import digest
 
@@ -19,7 +20,8 @@ class Workload:
     """The replicas of a service on one track.
 
     `argv` is empty when no command is known for the image; `missing` lists values that are not known either.
-    `fingerprint` changes exactly when the replicas have to be replaced. `grace` in seconds.
+    `fingerprint` changes exactly when the replicas have to be replaced: what is in a mounted object is no part of it.
+    `grace` in seconds.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Workload:
     directory: Path
     variables: tuple[Variable, ...]
     missing: tuple[str, ...]
+    mounts: tuple[Mount, ...]
     template: Mapping[str, Any] = field(repr=False)
     namespace: str
     grace: float
@@ -62,8 +65,8 @@ class Workload:
             uid=uid,
         )
 
-    def probes(self, port: int, admin_port: int) -> ProbeSet:
-        """The container's probes, asked at the ports of one process."""
+    def probes(self, port: int, admin_port: int, paths: Mapping[str, str]) -> ProbeSet:
+        """The container's probes, asked at the ports of one process. `paths` as in `replace_paths`."""
         container = self.container
         ports: dict[str | int, int] = {}
         for entry in container.get("env", ()):
@@ -73,9 +76,9 @@ class Workload:
             ports[declared["containerPort"]] = port
             ports[declared.get("name", "")] = port
         return ProbeSet(
-            startup=parse_probe(container.get("startupProbe"), ports),
-            readiness=parse_probe(container.get("readinessProbe"), ports),
-            liveness=parse_probe(container.get("livenessProbe"), ports),
+            startup=parse_probe(container.get("startupProbe"), ports, paths),
+            readiness=parse_probe(container.get("readinessProbe"), ports, paths),
+            liveness=parse_probe(container.get("livenessProbe"), ports, paths),
         )
 
 
@@ -136,6 +139,7 @@ def _read_workload(
         directory=directory,
         variables=tuple(variables),
         missing=tuple(missing),
+        mounts=read_mounts(template),
         template=template,
         namespace=str(one["metadata"].get("namespace", "default")),
         grace=float(template["spec"].get("terminationGracePeriodSeconds", 30)),

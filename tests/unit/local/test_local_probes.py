@@ -55,15 +55,15 @@ def test_ports_of_the_container_become_those_of_the_process() -> None:
         "successThreshold": 2,
         "failureThreshold": 4,
     }
-    assert parse_probe(rendered, ports) == Probe(
+    assert parse_probe(rendered, ports, {}) == Probe(
         http_path="/x", http_headers=(("A", "b"),), port=20001, period=7, timeout=3, successes=2, failures=4
     )
-    assert parse_probe({"tcpSocket": {"port": 8099}}, ports) == Probe(port=20002, period=10, timeout=1)
-    assert parse_probe({"grpc": {"port": 5000}}, ports) == Probe(grpc_service="", port=5000, period=10, timeout=1)
-    command = parse_probe({"exec": {"command": ["python", "-V"]}}, ports)
+    assert parse_probe({"tcpSocket": {"port": 8099}}, ports, {}) == Probe(port=20002, period=10, timeout=1)
+    assert parse_probe({"grpc": {"port": 5000}}, ports, {}) == Probe(grpc_service="", port=5000, period=10, timeout=1)
+    command = parse_probe({"exec": {"command": ["python", "-V", "/etc/a/x"]}}, ports, {"/etc/a": "/here"})
     assert command is not None
-    assert command.command == (sys.executable, "-V")
-    assert parse_probe(None, ports) is None
+    assert command.command == (sys.executable, "-V", "/here/x")
+    assert parse_probe(None, ports, {}) is None
 
 
 async def test_http_tcp_and_nobody_there(asker: Asker, service: Service) -> None:

@@ -5,18 +5,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+from resilientslice.agent.client import Ejection, EnvoyStatus, Snapshot
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.canary.state import Attempts
 from resilientslice.files import load_slice
 from resilientslice.local.errors import LocalError
 from resilientslice.local.folder import StateFolder
+from resilientslice.local.housekeeping import answers_of, ejected_of
 from resilientslice.local.logs import bound, tail
 from resilientslice.local.place import PortBook, dns
 from resilientslice.local.ports import LOOPBACK, Ports
 from resilientslice.local.postgres import reaches
 from resilientslice.local.process import User
-from resilientslice.local.proxy import Host, parse_hosts, parse_p99
+from resilientslice.local.proxy import Observation, observation_of, parse_p99
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.source import read_source
+from resilientslice.local.traffic import Answers
+from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of
 from resilientslice.render.tracks import Address
@@ -24,16 +29,47 @@ from resilientslice.render.tracks import Address
 SHOP = Path(__file__).parents[3] / "samples" / "shop.yaml"
 
 
-def test_hosts_of_envoy() -> None:
-    stats = [{"name": "rq_success", "value": "7"}, {"name": "rq_error", "value": "2"}, {"name": "rq_active"}]
-    host = {
-        "address": {"socket_address": {"address": LOOPBACK, "port_value": 20001}},
-        "stats": stats,
-        "health_status": {"failed_outlier_check": True},
+def snapshot(clusters: dict[str, dict[str, int]], *ejected: tuple[str, str]) -> Snapshot:
+    return Snapshot(
+        digest="d",
+        epoch=(1, 1),
+        acked="d",
+        rejected=None,
+        durable=True,
+        durable_reason="",
+        envoy=EnvoyStatus(connected=1, version="1", uptime=1, live=True, error=""),
+        clusters=clusters,
+        http={},
+        ratelimit={},
+        ejected=tuple(Ejection(cluster, host) for cluster, host in ejected),
+    )
+
+
+CANARY = {"hosts_rq_success": 7, "hosts_rq_error": 2, "hosts_rq_active": 1, "upstream_rq_2xx": 3}
+STABLE = {"hosts_rq_success": 50, "upstream_rq_2xx": 40, "upstream_rq_4xx": 5, "upstream_rq_5xx": 1}
+
+
+def test_the_tries_of_a_canary_are_those_of_its_hosts() -> None:
+    seen = snapshot({"api-canary": CANARY, "web-canary": {"hosts_rq_success": 1}, "api-stable": STABLE})
+    assert observation_of(seen, {"api-canary", "web-canary", "none-canary"}, 12.5) == Observation(
+        attempts=Attempts(good=8, bad=2, p99=12.5), active=1
+    )
+    assert observation_of(seen, (), None) == Observation(), "nobody asks when there is no canary"
+    assert answers_of(seen) == {
+        ("api", Track.CANARY): Answers(ok=7, server_error=2),
+        ("web", Track.CANARY): Answers(ok=1),
+        ("api", Track.STABLE): Answers(ok=40, client_error=5, server_error=1),
     }
-    admin = {"address": {"pipe": {"path": "x.sock"}}}
-    answer = {"cluster_statuses": [{"name": "api-canary", "host_statuses": [host, admin]}, {"name": "none"}]}
-    assert parse_hosts(answer) == [Host("api-canary", "127.0.0.1:20001", True, 7, 2, 0)]
+
+
+def test_ejected_hosts_are_told_by_service_and_by_track() -> None:
+    seen = snapshot({}, ("web-api-stable", "127.0.0.1:1"), ("web-api-canary", "127.0.0.1:2"), ("other", "x"))
+    hosts = [(one.service, one.host) for one in observation_of(seen, (), None).ejections]
+    assert hosts[:2] == [("web-api", "127.0.0.1:1"), ("web-api", "127.0.0.1:2")]
+    assert ejected_of(seen) == {
+        ("web-api", Track.STABLE): ("127.0.0.1:1",),
+        ("web-api", Track.CANARY): ("127.0.0.1:2",),
+    }
 
 
 def test_p99_is_the_slowest_of_the_last_interval() -> None:
