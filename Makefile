@@ -60,8 +60,8 @@ mutants: install ## Break the code in seeded ways and count which tests notice (
 	@$(BIN)/python scripts/mutants.py
 
 .PHONY: bench
-bench: install ## Measure, as ratios in one run
-	@$(BIN)/python scripts/bench.py
+bench: install ## Measure, as ratios in one run (PARTS="proxy stall" for some of it)
+	@$(BIN)/python -m scripts.bench $(PARTS)
 
 .PHONY: lock
 lock: install ## Renew the hash-locked requirements
