@@ -1,0 +1,255 @@
+"""What is known of slices' children without asking: fed by watches and by the answers to our own writes, and trimmed.
+
+Whole objects would cost some 50 KB each. Of each child stay a few fields and `shape`, whatever the owner of the cache
+wants to know of the whole object, as a short text. Nothing may be concluded from an object's absence before `synced`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from resilientslice.kube.kinds import CHILD_KINDS, POD, Kind, Object, SliceKey
+from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+ChildKey = tuple[str, str]
+"""Kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a workload's controller counted, as of `observed_generation`. What a kind doesn't count is 0."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One watched child. `owner_uid` is that of the owner reference that controls it, empty if none does."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    owner_uid: str
+    deleting: bool
+    labels: Mapping[str, str]
+    """Those of the project, and the component's."""
+    annotations: Mapping[str, str]
+    """Those of the project."""
+    template: Mapping[str, str]
+    """Annotations of the pod template, those of the project."""
+    replicas: int | None
+    """`spec.replicas`; None where the kind has none."""
+    counts: Counts
+    shape: str
+    """What the `shape` function made of the whole object."""
+
+    @property
+    def key(self) -> ChildKey:
+        return self.kind, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPod:
+    """A pod with an Envoy and its agent. `ip` is empty before it has one."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    ip: str
+    ready: bool
+    deleting: bool
+    phase: str
+    restarts: int
+    """Of all its containers: counters begin anew after each."""
+
+
+@dataclass(slots=True)
+class _Slice:
+    children: dict[ChildKey, Child] = field(default_factory=dict)
+    proxies: dict[str, ProxyPod] = field(default_factory=dict)
+
+
+class Children:
+    """`on_change` is told the slice of whatever changed; it must not block. `shape`: see `Child.shape`."""
+
+    def __init__(
+        self,
+        *,
+        on_change: Callable[[SliceKey], None],
+        shape: Callable[[Object], str],
+        kinds: Iterable[Kind] = CHILD_KINDS,
+        namespaces: Iterable[str | None] = (None,),
+    ) -> None:
+        self._on_change = on_change
+        self._shape = shape
+        self._slices: dict[SliceKey, _Slice] = {}
+        self._missing = {(kind.kind, namespace) for kind in (*kinds, POD) for namespace in namespaces}
+
+    def of(self, key: SliceKey) -> Mapping[ChildKey, Child]:
+        """The children with the slice's label, whoever owns them. The mapping changes as the world does."""
+        known = self._slices.get(key)
+        return MappingProxyType(known.children) if known else MappingProxyType({})
+
+    def proxies(self, key: SliceKey) -> tuple[ProxyPod, ...]:
+        """Those that end too, by name."""
+        known = self._slices.get(key)
+        return tuple(known.proxies[name] for name in sorted(known.proxies)) if known else ()
+
+    def synced(self) -> bool:
+        """Everything was listed at least once: what is not here does not exist, or was made a moment ago."""
+        return not self._missing
+
+    def missing(self) -> tuple[str, ...]:
+        """What was not listed yet, for people: `Deployment`, or `Deployment in shop`."""
+        return tuple(sorted(f"{kind} in {namespace}" if namespace else kind for kind, namespace in self._missing))
+
+    def count(self) -> int:
+        return sum(len(known.children) + len(known.proxies) for known in self._slices.values())
+
+    def saw(self, obj: Object) -> None:
+        """An object as it is now: from a list, a watch, or the answer to a write. Older news than known is left out."""
+        key = slice_key(obj)
+        if key is None:
+            return
+        entry: Child | ProxyPod = _proxy(obj) if obj["kind"] == POD.kind else self._child(obj)
+        known = self._slices.setdefault(key, _Slice())
+        there: dict[Any, Any] = known.proxies if isinstance(entry, ProxyPod) else known.children
+        place = entry.name if isinstance(entry, ProxyPod) else entry.key
+        before = there.get(place)
+        if before is not None and before.uid == entry.uid and not _newer(entry, before):
+            return
+        there[place] = entry
+        self._on_change(key)
+
+    def gone(self, obj: Object) -> None:
+        """An object that was deleted, or has lost its label. Another one of its name stays."""
+        key = slice_key(obj)
+        known = self._slices.get(key) if key else None
+        if key is None or known is None:
+            return
+        name = obj["metadata"]["name"]
+        there: dict[Any, Any] = known.proxies if obj["kind"] == POD.kind else known.children
+        place = name if obj["kind"] == POD.kind else (obj["kind"], name)
+        if place in there and there[place].uid == obj["metadata"]["uid"]:
+            self._drop(key, there, place)
+
+    def listed(self, kind: Kind, namespace: str | None, uids: set[str], resource_version: str) -> None:
+        """A whole list has been told to `saw`. What is not in it is gone, unless it is newer than the list."""
+        for key, known in list(self._slices.items()):
+            if namespace is not None and key.namespace != namespace:
+                continue
+            there: dict[Any, Any] = known.proxies if kind is POD else known.children
+            gone = [
+                place
+                for place, entry in there.items()
+                if (kind is POD or entry.kind == kind.kind)
+                and entry.uid not in uids
+                and not newer(entry.resource_version, resource_version)
+            ]
+            for place in gone:
+                self._drop(key, there, place)
+        self._missing.discard((kind.kind, namespace))
+
+    def _drop(self, key: SliceKey, there: dict[Any, Any], place: Any) -> None:
+        del there[place]
+        known = self._slices[key]
+        if not known.children and not known.proxies:
+            del self._slices[key]
+        self._on_change(key)
+
+    def _child(self, obj: Object) -> Child:
+        metadata, spec = obj["metadata"], obj.get("spec") or {}
+        template = (spec.get("template") or {}).get("metadata") or {} if obj["kind"] in _TEMPLATED else {}
+        return Child(
+            kind=obj["kind"],
+            namespace=metadata.get("namespace", ""),
+            name=metadata["name"],
+            uid=metadata["uid"],
+            resource_version=metadata["resourceVersion"],
+            generation=metadata.get("generation", 0),
+            owner_uid=controller_uid(obj),
+            deleting="deletionTimestamp" in metadata,
+            labels=_ours(metadata.get("labels")),
+            annotations=_ours(metadata.get("annotations")),
+            template=_ours(template.get("annotations")),
+            replicas=spec.get("replicas") if obj["kind"] in _TEMPLATED else None,
+            counts=_counts(obj.get("status") or {}),
+            shape=self._shape(obj),
+        )
+
+
+_TEMPLATED = frozenset({"Deployment", "StatefulSet"})
+
+
+def slice_key(obj: Mapping[str, Any]) -> SliceKey | None:
+    """The slice that an object is labelled with."""
+    metadata = obj["metadata"]
+    name = (metadata.get("labels") or {}).get(LABEL_SLICE)
+    return SliceKey(metadata.get("namespace", ""), name) if name else None
+
+
+def controller_uid(obj: Mapping[str, Any]) -> str:
+    """UID of the owner that controls it; empty if none does."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+
+
+def _newer(entry: Child | ProxyPod, before: Child | ProxyPod) -> bool:
+    return newer(entry.resource_version, before.resource_version)
+
+
+def newer(version: str, than: str) -> bool:
+    """Resource versions of one kind grow, since Kubernetes 1.35 by contract and in etcd always. Others: assume so."""
+    try:
+        return int(version) > int(than)
+    except ValueError:
+        return version != than
+
+
+def _ours(noted: Mapping[str, str] | None) -> Mapping[str, str]:
+    kept = {name: value for name, value in (noted or {}).items() if name.startswith(DOMAIN) or name == LABEL_COMPONENT}
+    return kept or NOTHING
+
+
+def _counts(status: Mapping[str, Any]) -> Counts:
+    def number(*names: str) -> int:
+        return next((value for name in names if isinstance(value := status.get(name), int)), 0)
+
+    return Counts(
+        observed_generation=number("observedGeneration"),
+        replicas=number("replicas", "instances", "currentReplicas"),
+        updated=number("updatedReplicas"),
+        ready=number("readyReplicas", "readyInstances", "ready"),
+        available=number("availableReplicas"),
+        succeeded=number("succeeded"),
+        failed=number("failed"),
+    )
+
+
+def _proxy(obj: Object) -> ProxyPod:
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    conditions = status.get("conditions") or ()
+    containers = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    return ProxyPod(
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        ip=status.get("podIP") or "",
+        ready=any(found.get("type") == "Ready" and found.get("status") == "True" for found in conditions),
+        deleting="deletionTimestamp" in metadata,
+        phase=status.get("phase") or "",
+        restarts=sum(found.get("restartCount", 0) for found in containers),
+    )

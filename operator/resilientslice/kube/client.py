@@ -1,0 +1,204 @@
+"""Reads and writes objects at the Kubernetes API as plain JSON. Decides nothing and retries nothing: callers do.
+
+Everything has a time-out. Each write asks `guard` when all that is left is to send it, so that a process that was
+frozen while it led writes nothing when it wakes up.
+"""
+
+import datetime
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from resilientslice.kube.errors import NotFoundError
+from resilientslice.kube.events import EventType, event_object
+from resilientslice.kube.kinds import Kind, Object, described, kind_of
+from resilientslice.kube.session import Guard, Session, unguarded
+
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+CHUNK = 250
+"""Objects of one page of a list: at about 4 KB each a page is a megabyte."""
+
+
+class KubeClient:
+    """Raises KubeError's kinds (kube/errors.py), each saying which object."""
+
+    def __init__(self, session: Session, *, guard: Guard = unguarded) -> None:
+        self._session = session
+        self._guard = guard
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        return await self._session.request(
+            "GET", kind.path(namespace, name), kind=kind, what=_what(kind, namespace, name)
+        )
+
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        """None when it isn't there."""
+        try:
+            return await self.get(kind, namespace, name)
+        except NotFoundError:
+            return None
+
+    async def list_all(
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = CHUNK
+    ) -> list[Object]:
+        """All of them, each with apiVersion and kind. `namespace` None: of all namespaces."""
+        pages = self.pages(kind, namespace, label_selector=label_selector, limit=limit)
+        return [obj async for page, _ in pages for obj in page]
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = CHUNK
+    ) -> AsyncIterator[tuple[list[Object], str]]:
+        """Pages of at most `limit` objects, each with the resource version that a watch may go on from.
+
+        Raises ExpiredError when the pages took so long that the API server forgot where they began (minutes).
+        """
+        follow = ""
+        while True:
+            query = {"limit": str(limit), **_given(labelSelector=label_selector, continue_=follow)}
+            answer = await self._session.request(
+                "GET", kind.path(namespace), kind=kind, verb="list", what=_what(kind, namespace), query=query
+            )
+            items = answer.get("items") or []
+            for item in items:
+                item["apiVersion"], item["kind"] = kind.api_version, kind.kind
+            yield items, str(answer["metadata"]["resourceVersion"])
+            follow = answer["metadata"].get("continue") or ""
+            if not follow:
+                return
+
+    async def apply(self, obj: Object, *, manager: str, force: bool = False) -> Object:
+        """Server-side apply; returns the object as stored. The fields given become `manager`'s, those it gave before
+        and doesn't now go. With a `uid` in the metadata only that very object is changed, and none is made.
+
+        Raises ConflictError with `conflicts` when fields belong to others and not `force`.
+        """
+        kind = kind_of(obj)
+        metadata = obj["metadata"]
+        return await self._session.request(
+            "PATCH",
+            kind.path(metadata.get("namespace"), metadata["name"]),
+            kind=kind,
+            verb="apply",
+            what=described(obj),
+            query={"fieldManager": manager, "force": "true" if force else "false"},
+            body=obj,
+            content_type=APPLY,
+            guard=self._guard,
+        )
+
+    async def create(self, obj: Object) -> Object:
+        """Raises AlreadyExistsError."""
+        kind = kind_of(obj)
+        return await self._session.request(
+            "POST",
+            kind.path(obj["metadata"].get("namespace")),
+            kind=kind,
+            verb="create",
+            what=described(obj),
+            body=obj,
+            guard=self._guard,
+        )
+
+    async def replace(self, obj: Object) -> Object:
+        """The whole object, as of the resource version in it. Raises ConflictError when it changed since."""
+        kind = kind_of(obj)
+        metadata = obj["metadata"]
+        path = kind.path(metadata.get("namespace"), metadata["name"])
+        return await self._session.request(
+            "PUT", path, kind=kind, verb="update", what=described(obj), body=obj, guard=self._guard
+        )
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+    ) -> bool:
+        """False when it was gone already. With `uid` only that very object: ConflictError if another has the name."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._session.request(
+                "DELETE",
+                kind.path(namespace, name),
+                kind=kind,
+                what=_what(kind, namespace, name),
+                body=options,
+                guard=self._guard,
+            )
+        except NotFoundError:
+            return False
+        return True
+
+    async def patch_status(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        status: Mapping[str, Any],
+        *,
+        manager: str,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> Object:
+        """Put `status` in place of the whole status; returns the object as stored.
+
+        With `uid` or `resource_version` raises ConflictError when the object is another one, or has changed since.
+        """
+        operations: list[Object] = [{"op": "add", "path": "/status", "value": status}]
+        held = {"uid": uid, "resourceVersion": resource_version}
+        operations += [
+            {"op": "replace", "path": f"/metadata/{field}", "value": value} for field, value in held.items() if value
+        ]
+        return await self._session.request(
+            "PATCH",
+            kind.path(namespace, name, "status"),
+            kind=kind,
+            verb="patch_status",
+            what=_what(kind, namespace, name),
+            query={"fieldManager": manager},
+            body=operations,
+            content_type=JSON_PATCH,
+            guard=self._guard,
+        )
+
+    async def event(
+        self,
+        regarding: Mapping[str, Any],
+        *,
+        reason: str,
+        note: str,
+        action: str,
+        type_: EventType = "Normal",
+        controller: str,
+        instance: str,
+        at: datetime.datetime | None = None,
+    ) -> Object:
+        """One `events.k8s.io` Event about an object. `at`: when it happened; else now."""
+        happened = at or datetime.datetime.now(datetime.UTC)
+        return await self.create(
+            event_object(
+                regarding,
+                reason=reason,
+                note=note,
+                action=action,
+                type_=type_,
+                controller=controller,
+                instance=instance,
+                at=happened,
+            )
+        )
+
+
+def _what(kind: Kind, namespace: str | None, name: str = "") -> str:
+    place = f"{namespace}/" if namespace else ""
+    return f"{kind} {place}{name}" if place or name else f"all {kind.plural}"
+
+
+def _given(**parameters: str) -> dict[str, str]:
+    """Without the empty ones."""
+    return {name.removesuffix("_"): value for name, value in parameters.items() if value}
