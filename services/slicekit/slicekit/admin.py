@@ -1,13 +1,12 @@
 """The port for the one who runs this process: probes, metrics and faults. Bound to localhost, always."""
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field
 
 from slicekit.durations import format_seconds, parse_seconds
 from slicekit.faults import Fault, FaultKind
 from slicekit.kit import Kit, kit_of
-from slicekit.problems import Problem, from_http_exception, problem_response
+from slicekit.problems import Problem, answer_or_problem
 
 
 class FaultBody(BaseModel):
@@ -34,7 +33,7 @@ class FaultBody(BaseModel):
 
 
 def build_admin(kit: Kit) -> web.Application:
-    app = web.Application(middlewares=[_problems])
+    app = web.Application(middlewares=[web.middleware(answer_or_problem)])
     app[Kit.KEY] = kit
     add_probes(app)
     app.router.add_get("/faults", _list_faults)
@@ -50,19 +49,6 @@ def add_probes(app: web.Application) -> None:
     for path, handler in (("/healthz", _healthz), ("/readyz", _readyz), ("/metrics", _metrics)):
         if path not in taken:
             app.router.add_get(path, handler)
-
-
-@web.middleware
-async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Problem as exc:
-        return problem_response(exc)
-    except web.HTTPException as exc:
-        problem = from_http_exception(exc)
-        if problem is None:
-            raise
-        return problem_response(problem)
 
 
 async def _healthz(_: web.Request) -> web.Response:

@@ -96,6 +96,9 @@ def read_trace(headers: Mapping[str, str]) -> Trace:
 
 def read_tenant(headers: Mapping[str, str], name: str) -> str:
     """The tenant, `anonymous` when none is named."""
+    every = getattr(headers, "getall", None)
+    if every is not None and len(every(name, [])) > 1:
+        raise InvalidTenantError(f"{name} is given more than once")
     tenant = headers.get(name, "").strip()
     if not tenant:
         return ANONYMOUS

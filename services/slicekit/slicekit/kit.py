@@ -66,6 +66,7 @@ class Kit:
         self.stores: list[tuple[Store, Need]] = []
         self.jobs: list[Job] = []
         self.stopping = asyncio.Event()
+        self._crowded_at = float("-inf")
         self.accepting = True
         """False while the listener is closed."""
         self.busy: set[BaseProtocol] = set()
@@ -103,7 +104,14 @@ class Kit:
         return Upstream(self.client, target, base_url)
 
     async def read_json(self, request: web.Request, model: type[Model]) -> Model:
-        return await read_json(request, model, limit=self.settings.body_limit)
+        return await read_json(request, model, limit=self.settings.body_limit, seconds=self.settings.bounds.body)
+
+    def on_crowded(self) -> None:
+        """A connection came when all were taken. Said once a second at most, however many come."""
+        self.metrics.crowded.inc()
+        if self.clock() - self._crowded_at >= 1.0:
+            self._crowded_at = self.clock()
+            self.log.warning("too many connections", most=self.settings.bounds.fit_descriptors())
 
 
 Kit.KEY = web.AppKey("slicekit", Kit)

@@ -2,10 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Container
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
+
+from slicekit.bounds import Bounds
+from slicekit.connections import Connections, Note
 
 _BACKLOG = 1024
 
@@ -14,12 +18,33 @@ class ListenError(Exception):
     """The port can't be had. The text names the variable, the address and the system's reason."""
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a listener lets in, and who is told of what it doesn't."""
+
+    bounds: Bounds
+    note: Note
+    on_crowded: Callable[[], None]
+
+
+class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, door: Door, *, shutdown: float) -> None:
+        super().__init__(app, access_log=None, shutdown_timeout=shutdown)
+        self._door = door
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return Connections(server, bounds=self._door.bounds, note=self._door.note, on_crowded=self._door.on_crowded)
+
+
 class Listener:
     """`open`, then `refuse` and `accept` at will, then `end`."""
 
-    def __init__(self, app: web.Application, host: str, port: int, *, variable: str, shutdown: float = 1.0) -> None:
+    def __init__(
+        self, app: web.Application, host: str, port: int, *, door: Door, variable: str, shutdown: float = 1.0
+    ) -> None:
         self._host, self._port, self._variable = host, port, variable
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown)
+        self._runner = _Runner(app, door, shutdown=shutdown)
         self._site: web.TCPSite | None = None
 
     @property

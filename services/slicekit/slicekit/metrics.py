@@ -48,6 +48,13 @@ class Metrics:
             "store_errors_total", "Failed operations on a store.", ["app", "store"], registry=self.registry
         )
 
+        self.crowded = Counter(
+            "http_connections_crowded_total",
+            "Connections that came when all were taken: the longest idle one was closed for it, or else the new one.",
+            ["app"],
+            registry=self.registry,
+        ).labels(app=self._app)
+
     def observe_request(self, *, route: str, method: str, code: int, tenant: str, seconds: float) -> None:
         method = method if method in _METHODS else OTHER
         self._requests.labels(

@@ -12,8 +12,14 @@ from slicekit.health import Phase
 from slicekit.kit import Kit
 from slicekit.limits.decision import Decision
 from slicekit.limits.headers import render_headers, render_refusal
-from slicekit.metrics import route_of
-from slicekit.problems import Problem, StoreUnavailableError, from_http_exception, problem_response
+from slicekit.metrics import OTHER, UNMATCHED, route_of
+from slicekit.problems import (
+    Problem,
+    StoreUnavailableError,
+    answer_or_problem,
+    from_http_exception,
+    problem_response,
+)
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 SERVED_BY = "X-Served-By"
@@ -29,7 +35,7 @@ def request_middleware(kit: Kit) -> Middleware:
     @web.middleware
     async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in PROBES:
-            return await handler(request)
+            return await answer_or_problem(request, handler)
         started = time.perf_counter()
         context, refusal = _open_context(kit, request)
         request[_CONTEXT] = context
@@ -65,6 +71,12 @@ async def sign_response(request: web.Request, response: web.StreamResponse) -> N
     decision = request.get(_DECISION)
     if decision is not None:
         response.headers.update(render_headers(decision))
+
+
+def record_refusal(kit: Kit, status: int, reason: str) -> None:
+    """Counts and logs an answer to what never became a request; its sender's words are not repeated."""
+    kit.metrics.observe_request(route=UNMATCHED, method=OTHER, code=status, tenant=_INVALID_TENANT, seconds=0.0)
+    kit.log.info("request refused", status=status, reason=reason)
 
 
 def _open_context(kit: Kit, request: web.Request) -> tuple[ctx.RequestContext, Problem | None]:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -43,7 +44,7 @@ class StoreUnavailableError(Problem):
         self.reason = reason
 
 
-def problem_response(problem: Problem, *, trace_id: str | None = None) -> web.Response:
+def problem_body(problem: Problem, *, trace_id: str | None = None) -> bytes:
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": title_of(problem.status),
@@ -52,9 +53,13 @@ def problem_response(problem: Problem, *, trace_id: str | None = None) -> web.Re
         **({"trace_id": trace_id} if trace_id else {}),
         **problem.extra,
     }
+    return json.dumps(document).encode()
+
+
+def problem_response(problem: Problem, *, trace_id: str | None = None) -> web.Response:
     return web.Response(
         status=problem.status,
-        body=json.dumps(document).encode(),
+        body=problem_body(problem, trace_id=trace_id),
         content_type=CONTENT_TYPE,
         headers=problem.headers,
     )
@@ -70,6 +75,19 @@ def from_http_exception(exc: web.HTTPException) -> Problem | None:
     return Problem(exc.status, _DETAILS.get(exc.status, exc.reason or title_of(exc.status)), headers=headers)
 
 
+async def answer_or_problem(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """For what has no context: probes and the admin port."""
+    try:
+        return await handler(request)
+    except Problem as exc:
+        return problem_response(exc)
+    except web.HTTPException as exc:
+        problem = from_http_exception(exc)
+        if problem is None:
+            raise
+        return problem_response(problem)
+
+
 def title_of(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
@@ -81,4 +99,5 @@ _DETAILS = {
     404: "there is nothing at this path",
     405: "this path does not take this method; see the Allow header",
     413: "the body is larger than this service accepts",
+    417: "Expect can only be 100-continue",
 }

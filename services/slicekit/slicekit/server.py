@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import NoReturn
 
 from aiohttp import web
@@ -15,9 +16,9 @@ from slicekit.admin import add_probes, build_admin
 from slicekit.faults import FaultKind
 from slicekit.health import Need, Phase, reason_of
 from slicekit.kit import Job, Kit, Store
-from slicekit.listener import Listener, ListenError
+from slicekit.listener import Door, Listener, ListenError
 from slicekit.logs import configure_logs
-from slicekit.middleware import request_middleware, sign_response
+from slicekit.middleware import record_refusal, request_middleware, sign_response
 from slicekit.problems import StoreUnavailableError
 from slicekit.settings import Environment, SettingError, Settings
 
@@ -35,12 +36,13 @@ class Server:
         self._kit = kit
         if app is None and kit.settings.port is not None:
             app = web.Application()
-        self._admin = Listener(build_admin(kit), "127.0.0.1", kit.settings.admin_port, variable="ADMIN_PORT")
+        door = Door(kit.settings.bounds, partial(record_refusal, kit), kit.on_crowded)
+        self._admin = Listener(build_admin(kit), "127.0.0.1", kit.settings.admin_port, door=door, variable="ADMIN_PORT")
         self._public: Listener | None = None
         if app is not None and kit.settings.port is not None:
             equip(kit, app)
             self._public = Listener(
-                app, kit.settings.host, kit.settings.port, variable="PORT", shutdown=kit.settings.shutdown
+                app, kit.settings.host, kit.settings.port, door=door, variable="PORT", shutdown=kit.settings.shutdown
             )
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: list[asyncio.Task[None]] = []

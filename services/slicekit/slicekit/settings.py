@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from slicekit.bounds import Bounds
 from slicekit.durations import format_seconds, parse_seconds
 from slicekit.faults import Fault, FaultKind, parse_fault_mode
 
@@ -109,6 +110,8 @@ class Settings:
     request_timeout: float
     """The deadline of a request that brings none, and the most that any request is given."""
     body_limit: int
+    bounds: Bounds
+    """What strangers may take of a listener."""
     tenant_labels: int
     """How many tenants get a label of their own in the request counter; the rest are counted as `other`."""
     charges: bool
@@ -140,6 +143,13 @@ class Settings:
             shutdown=env.seconds("SHUTDOWN_SECONDS", 20.0, low=0, high=300),
             request_timeout=env.seconds("REQUEST_TIMEOUT", 10.0, low=0.001, high=3600),
             body_limit=env.integer("BODY_LIMIT", 64 * 1024, low=1, high=64 * 1024 * 1024),
+            bounds=Bounds(
+                connections=env.integer("MAX_CONNECTIONS", 2000, low=16, high=1_000_000),
+                head=env.seconds("HEADER_TIMEOUT", 10.0, low=0.05, high=300),
+                body=env.seconds("BODY_TIMEOUT", 10.0, low=0.05, high=300),
+                idle=env.seconds("IDLE_TIMEOUT", 75.0, low=0.05, high=3600),
+                send=env.seconds("SEND_TIMEOUT", 30.0, low=0.05, high=3600),
+            ),
             tenant_labels=env.integer("METRICS_TENANTS", 50, low=0, high=1000),
             charges=bool(env.text("RATE_LIMITS_FILE", "")),
             faults=tuple(fault for fault in faults if fault),
