@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Render every sample and let checkov judge the objects. It pins dozens of its own dependencies, so it has a virtual
+# Render every sample, and the operator's chart, and let checkov judge the objects. It pins dozens of its own dependencies, so it has a virtual
 # environment of its own. What is passed over, and why: .checkov.yaml
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -25,4 +25,5 @@ for sample in samples/*.yaml; do
         { cat "$out/notes.txt" >&2 && exit 1; }
 done
 rm "$out/notes.txt"
+"$python" scripts/chart.py render "$out"
 "$venv/bin/checkov" --config-file .checkov.yaml --directory "$out"

@@ -23,3 +23,6 @@ rslice() {
 write crds/resilientslice.dev_resilientslices.yaml rslice crd
 write docs/reference/resilientslice.md rslice crd --format markdown
 "$python" tests/golden/generate.py
+write deploy/helm/resilientslice/templates/crd.yaml "$python" scripts/chart.py crd
+write deploy/install.yaml "$python" scripts/chart.py install
+write docs/rbac.md "$python" scripts/chart.py rbac

@@ -28,9 +28,8 @@ step sizes python scripts/check_sizes.py
 step house python scripts/check_house.py
 step shellcheck shellcheck --external-sources "${shell[@]}"
 step yamllint yamllint --strict "${yaml[@]}"
-if [[ -x scripts/checkov.sh ]]; then
-    step checkov scripts/checkov.sh
-fi
+step helm python scripts/chart.py lint
+step checkov scripts/checkov.sh
 
 if ((${#failed[@]})); then
     echo "error: failed: ${failed[*]}" >&2
