@@ -1,0 +1,41 @@
+"""`python -m kindcluster up | down | load-images | images`: what the cluster targets of the Makefile call."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import build_apiserver as source
+
+from kindcluster import cluster, daemon, images
+from kindcluster.places import Cluster
+from kindcluster.words import ClusterError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="kindcluster", description=__doc__)
+    parser.add_argument("verb", choices=("up", "down", "load-images", "images"))
+    verb = parser.parse_args(arguments).verb
+    cache = source.cache_folder(os.environ)
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        named = Cluster.named(os.environ)
+        match verb:
+            case "up":
+                cluster.up(named, cache)
+            case "down":
+                cluster.down(named, cache)
+            case "load-images":
+                cluster.load_images(named, cache)
+            case _:
+                daemon.ensure()
+                print(images.describe(images.ours(cache)))
+    except (ClusterError, source.BuildError, OSError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

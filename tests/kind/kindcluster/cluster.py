@@ -1,0 +1,210 @@
+"""Brings the cluster up and down: kind does the work, this does what kind can't without a registry."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kindcluster import daemon, docker, images, kubeconfig, modules, nodeimage
+from kindcluster.places import MANIFESTS, Cluster
+from kindcluster.programs import Programs
+from kindcluster.words import ClusterError, say
+
+READY_SECONDS = 180
+MOST_NODES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Pods of a range are reached through the node at an address."""
+
+    pods: str
+    via: str
+
+
+def node_count(environ: Mapping[str, str]) -> int:
+    text = environ.get("NODES") or "1"
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_NODES:
+        raise ClusterError(f"NODES={text}: give a whole number from 1 to {MOST_NODES}")
+    return int(text)
+
+
+def kind_configuration(nodes: int, image: str | None) -> dict[str, Any]:
+    """What `kind create cluster` is told. `image` is a node image that was built here; None is plain kind."""
+    picture = {"image": image} if image else {}
+    patches = [
+        # a kubelet of 1.35 and later refuses an old cgroup hierarchy unless it is told that it is known
+        {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "failCgroupV1": False}
+    ]
+    if image:
+        # nothing here outlives the cluster: neither a flushed disk nor an elected leader is worth its CPU time
+        alone = {"extraArgs": {"leader-elect": "false"}}
+        patches.append(
+            {
+                "kind": "ClusterConfiguration",
+                "apiVersion": "kubeadm.k8s.io/v1beta3",
+                "etcd": {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}},
+                "controllerManager": alone,
+                "scheduler": alone,
+            }
+        )
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "nodes": [{"role": "worker" if index else "control-plane", **picture} for index in range(nodes)],
+        "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in patches],
+    }
+
+
+def routes(nodes: Sequence[Mapping[str, Any]]) -> dict[str, list[Route]]:
+    """For each node, the routes to the pods of all the others. `nodes` are the items of `kubectl get nodes`."""
+    known = {node["metadata"]["name"]: Route(node["spec"]["podCIDR"], _internal_ip(node)) for node in nodes}
+    return {name: [route for other, route in sorted(known.items()) if other != name] for name in sorted(known)}
+
+
+def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -> None:
+    """Return when every node is Ready, and DNS, storage and metrics work."""
+    wanted = node_count(environ)
+    daemon.ensure()
+    standin = images.prepare_python(cache)
+    image, kind = _node_image(cache) if standin else (None, _plain_kind(cache))
+    programs = Programs(cluster, kind)
+    if _is_up(programs, wanted):
+        say(f"the cluster {cluster.name} is up already")
+    else:
+        _create(programs, kind_configuration(wanted, image))
+    _mark(cluster)
+    if standin:
+        _connect(programs)
+    _finish(programs)
+
+
+def down(cluster: Cluster, cache: Path) -> None:
+    """Remove the cluster and its kubeconfig, and stop Docker's daemon if it was started here."""
+    if daemon.answers():
+        programs = Programs(cluster, _plain_kind(cache))
+        if programs.nodes():
+            say(f"removing the cluster {cluster.name}")
+            programs.run_kind("delete", "cluster", f"--name={cluster.name}")
+    else:
+        say("Docker does not run, and so no cluster")
+    cluster.kubeconfig.unlink(missing_ok=True)
+    daemon.stop()
+
+
+def load_images(cluster: Cluster, cache: Path) -> None:
+    """Build our images, and where there is no registry stand-ins for the others, and put them onto the nodes."""
+    daemon.ensure()
+    programs = Programs(cluster, _plain_kind(cache))
+    if not programs.nodes():
+        raise ClusterError(f"there is no cluster {cluster.name}: run `make cluster-up` first")
+    names = images.ours(cache)
+    if images.prepare_python(cache):
+        names += images.third_party(cache)
+    images.load(programs.kind, cluster.name, names, programs.environment())
+
+
+def _internal_ip(node: Mapping[str, Any]) -> str:
+    addresses = node["status"]["addresses"]
+    return str(next(entry["address"] for entry in addresses if entry["type"] == "InternalIP"))
+
+
+def _plain_kind(cache: Path) -> Path:
+    """The user's own kind, else the one that is built here."""
+    found = shutil.which("kind")
+    return Path(found) if found else modules.build(modules.KIND, cache) / "kind"
+
+
+def _node_image(cache: Path) -> tuple[str, Path]:
+    """The node image and the kind that fits it: both of one module."""
+    programs = nodeimage.programs(cache)
+    return nodeimage.ensure(programs, cache), programs.path(modules.KIND, "kind")
+
+
+def _is_up(programs: Programs, wanted: int) -> bool:
+    """Whether the cluster stands as it is wanted. One that doesn't answer is removed: it holds nothing of value."""
+    nodes = programs.nodes()
+    if not nodes:
+        return False
+    if len(nodes) != wanted:
+        raise ClusterError(
+            f"the cluster {programs.cluster.name} has {len(nodes)} nodes, not {wanted}: run `make cluster-down` first"
+        )
+    try:
+        programs.run_kind(
+            "export", "kubeconfig", f"--name={programs.cluster.name}", f"--kubeconfig={programs.cluster.kubeconfig}"
+        )
+        programs.kubectl("get", "--raw=/readyz", "--request-timeout=10s")
+    except ClusterError as error:
+        say(f"the cluster {programs.cluster.name} does not answer and is made anew ({str(error).splitlines()[0]})")
+        programs.run_kind("delete", "cluster", f"--name={programs.cluster.name}")
+        return False
+    return True
+
+
+def _create(programs: Programs, configuration: Mapping[str, Any]) -> None:
+    nodes = len(configuration["nodes"])
+    say(f"creating the cluster {programs.cluster.name} with {nodes} node{'s' if nodes > 1 else ''}")
+    programs.cluster.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+    # a kubeconfig of an earlier cluster would be merged with the new one
+    programs.cluster.kubeconfig.unlink(missing_ok=True)
+    programs.run_kind(
+        "create",
+        "cluster",
+        f"--name={programs.cluster.name}",
+        f"--kubeconfig={programs.cluster.kubeconfig}",
+        "--config=-",
+        stdin=yaml.safe_dump(dict(configuration)),
+    )
+
+
+def _mark(cluster: Cluster) -> None:
+    path = cluster.kubeconfig
+    marked = kubeconfig.marked(yaml.safe_load(path.read_text()))
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(marked, sort_keys=False))
+
+
+def _connect(programs: Programs) -> None:
+    """Pod routes between the nodes, which kindnetd would make. A node that was restarted has lost its own."""
+    _wait_nodes_known(programs)
+    listed = json.loads(programs.kubectl("get", "nodes", "--output=json"))
+    for node, wanted in routes(listed["items"]).items():
+        for route in wanted:
+            docker.run("exec", node, "ip", "route", "replace", route.pods, "via", route.via)
+
+
+def _wait_nodes_known(programs: Programs) -> None:
+    """Until the controller manager has given every node its range of pod addresses."""
+    deadline = time.monotonic() + READY_SECONDS
+    expected = len(programs.nodes())
+    while True:
+        listed = programs.kubectl("get", "nodes", "--output=jsonpath={.items[*].spec.podCIDR}").split()
+        if len(listed) == expected:
+            return
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{len(listed)} of {expected} nodes have pod addresses after {READY_SECONDS} s")
+        time.sleep(0.5)
+
+
+def _finish(programs: Programs) -> None:
+    """Metrics, and then wait for everything that a test may count on."""
+    for manifest in sorted(MANIFESTS.glob("*.yaml")):
+        programs.kubectl("apply", "--server-side", f"--filename={manifest}")
+    timeout = f"--timeout={READY_SECONDS}s"
+    programs.kubectl("wait", "--for=condition=Ready", timeout, "nodes", "--all")
+    say("nodes are Ready")
+    for namespace, name in (
+        ("kube-system", "coredns"),
+        ("local-path-storage", "local-path-provisioner"),
+        ("kube-system", "metrics-server"),
+    ):
+        programs.kubectl("rollout", "status", f"--namespace={namespace}", timeout, f"deployment/{name}")
+    programs.kubectl("wait", "--for=condition=Available", timeout, "apiservice/v1beta1.metrics.k8s.io")
+    say(f"the cluster is up: export KUBECONFIG={programs.cluster.kubeconfig}")
