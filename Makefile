@@ -44,7 +44,7 @@ test-apiserver: install ## The CRD and the samples against a real kube-apiserver
 	@scripts/test-apiserver.sh
 
 .PHONY: lint
-lint: install ## ruff, mypy, import-linter, file and function sizes, shell, YAML, checkov
+lint: install ## ruff, mypy, import-linter, sizes, shell, YAML, workflows, the Helm chart, checkov
 	@scripts/lint.sh
 
 .PHONY: generate

@@ -28,6 +28,7 @@ step sizes python scripts/check_sizes.py
 step house python scripts/check_house.py
 step shellcheck shellcheck --external-sources "${shell[@]}"
 step yamllint yamllint --strict "${yaml[@]}"
+step workflows scripts/workflows.sh
 step helm python scripts/chart.py lint
 step checkov scripts/checkov.sh
 
