@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 import shop_payments.app
+from slicekit import StoreUnavailableError
 
 PAYMENT = {"order_id": "ord_1", "amount_cents": 500, "currency": "EUR"}
 Answer = tuple[int, dict[str, Any], Any]
@@ -103,6 +104,52 @@ async def test_hostile_payments_are_refused(
     async with http.post(f"{payments.url}/pay", json=body, headers=headers) as response:
         assert response.status == status
         assert words in (await response.json())["detail"]
+
+
+async def test_a_memo_is_handed_out_until_it_is_done(
+    launch: Any, database_url: str, http: aiohttp.ClientSession, eventually: Any
+) -> None:
+    payments = await launch(shop_payments.app.build, "payments", {"DATABASE_URL": database_url, "OUTBOX_PAUSE": "1s"})
+
+    async def post(path: str, document: Any, **headers: str) -> Any:
+        async with http.post(f"{payments.url}{path}", json=document, headers=headers) as response:
+            return response.status, await response.json()
+
+    for key, memo in (("k1", {"memo": "{}"}), ("k2", {})):
+        charge = PAYMENT | {"order_id": key} | memo
+        for _ in range(2):
+            assert (await post("/pay", charge, **{"Idempotency-Key": key, "X-Tenant": "gold"}))[0] == 201
+    assert await post("/outbox/claim", {}) == (200, {"payments": []})
+
+    async def claimed() -> Any:
+        return (await post("/outbox/claim", {"limit": 5}))[1]["payments"]
+
+    for _ in range(2):
+        (entry,) = await eventually(claimed)
+        assert (entry["order_id"], entry["tenant"], entry["amount_cents"], entry["memo"]) == ("k1", "gold", 500, "{}")
+        assert await claimed() == []
+    assert await post("/outbox/done", {"payment_ids": [entry["payment_id"]]}) == (200, {"done": 1})
+    assert await post("/outbox/done", {"payment_ids": [entry["payment_id"]]}) == (200, {"done": 0})
+    assert count(database_url, "outbox") == 0
+
+
+async def test_a_transaction_ended_by_the_server_may_be_tried_again(payments: Any) -> None:
+    """As when this process stood still in the middle of one: no failure of ours, so no 500."""
+    postgres = payments.kit.stores[0][0]
+
+    async def stand_still(connection: Any) -> None:
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 50")
+        await connection.execute("SELECT 1")
+        await asyncio.sleep(0.5)
+        await connection.execute("SELECT 1")
+
+    async def read_only(connection: Any) -> None:
+        await connection.execute("SET TRANSACTION READ ONLY")
+        await connection.execute("CREATE TABLE never (id int)")
+
+    for work in (stand_still, read_only):
+        with pytest.raises(StoreUnavailableError):
+            await postgres.transact(work)
 
 
 async def test_postgres_going_away_and_coming_back(

@@ -22,8 +22,11 @@ TOTAL = 2 * 900 + 3450
 async def shop(launch: Any, stores: dict[str, str]) -> Any:
     """The whole shop but the worker."""
     catalog = await launch(shop_catalog.app.build, "catalog", stores)
-    payments = await launch(shop_payments.app.build, "payments", stores | {"RSLICE_TRACK": "canary"})
-    return await launch(shop_api.app.build, "api", stores | {"CATALOG_URL": catalog.url, "PAYMENTS_URL": payments.url})
+    payments = await launch(
+        shop_payments.app.build, "payments", stores | {"RSLICE_TRACK": "canary", "OUTBOX_PAUSE": "3s"}
+    )
+    urls = {"CATALOG_URL": catalog.url, "PAYMENTS_URL": payments.url}
+    return await launch(shop_api.app.build, "api", stores | urls | {"RELAY_PAUSE": "50ms"})
 
 
 async def place(http: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, dict[str, Any], Any]:
@@ -122,6 +125,52 @@ async def test_an_order_that_was_charged_but_not_queued_is_completed_by_a_retry(
     assert await redis.xlen("orders") == 1
 
 
+@pytest.mark.parametrize("lost", ["the queueing", "all of Redis"])
+async def test_a_charged_order_that_nobody_repeats_is_queued_all_the_same(
+    shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis, eventually: Any, lost: str
+) -> None:
+    """Api died after the charge, or Redis lost what it had acknowledged, and the client never came back."""
+    _, order, headers = await place(http, shop.url)
+    before = await redis.hgetall(f"order:{order['order_id']}")
+    if lost == "all of Redis":
+        await redis.flushall()
+    else:
+        await redis.delete("orders")
+        await redis.hset(f"order:{order['order_id']}", "status", "pending")
+
+    async def queued() -> bool:
+        return await redis.xlen("orders") == 1
+
+    await eventually(queued)
+    ((_, message),) = await redis.xrange("orders")
+    assert (message["order_id"], message["amount_cents"]) == (order["order_id"], str(TOTAL))
+    after = await redis.hgetall(f"order:{order['order_id']}")
+    assert before | {"queued_at": after["queued_at"]} == after
+    async with http.get(f"{shop.url}{headers['Location']}", headers={"X-Tenant": "gold"}) as response:
+        assert await response.json() == order
+
+    async def done() -> bool:
+        with psycopg.connect(stores["DATABASE_URL"]) as connection:
+            return connection.execute("SELECT count(*) FROM payments.outbox").fetchone() == (0,)
+
+    await eventually(done)
+    assert await redis.xlen("orders") == 1
+
+
+async def test_no_order_is_taken_while_too_many_wait(
+    launch: Any, shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
+) -> None:
+    env = {name: shop.kit.env.values[name] for name in ("CATALOG_URL", "PAYMENTS_URL")}
+    api = await launch(shop_api.app.build, "api", stores | env | {"ORDER_BACKLOG": "2"})
+    placed = [await place(http, api.url, **{"Idempotency-Key": f"k{n}"}) for n in range(3)]
+    assert [status for status, _, _ in placed] == [201, 201, 503]
+    assert "too many orders" in placed[2][1]["detail"]
+    assert placed[2][2]["Retry-After"] == "5"
+    assert (await place(http, api.url, **{"Idempotency-Key": "k0"}))[0] == 201
+    with psycopg.connect(stores["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT count(*) FROM payments.payments").fetchone() == (2,)
+
+
 async def test_products_pass_through(shop: Any, http: aiohttp.ClientSession) -> None:
     async with http.get(f"{shop.url}/products") as response:
         assert response.status == 200
@@ -137,7 +186,7 @@ async def test_products_pass_through(shop: Any, http: aiohttp.ClientSession) -> 
     [
         (b"{", "application/json", 400, "not JSON"),
         (b"\xff\xfe", "application/json", 400, "not JSON"),
-        (b"[" * 5000, "application/json", 400, "not JSON"),
+        (b"[" * 5000, "application/json", 400, "nested too deeply"),
         (b"", "application/json", 400, "not JSON"),
         (b"null", "application/json", 422, "body"),
         (b"{}", "text/plain", 415, "application/json"),

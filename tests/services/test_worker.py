@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
@@ -9,7 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 import shop_worker.app
-from shop_worker.queue import DEAD, GROUP, STREAM
+from shop_worker.queue import DEAD, GROUP, STREAM, TRIES, Backlog, OrderQueue
+from slicekit import Environment, Kit, SettingError
+from slicekit.redis_store import RedisStore
 
 QUICK = {"PORT": "", "WORKER_BLOCK": "20ms", "WORKER_CLAIM_IDLE": "100ms", "WORKER_TRIES": "3"}
 ORDER = {"order_id": "ord_1", "tenant": "gold", "amount_cents": "500", "currency": "EUR"}
@@ -23,6 +26,13 @@ def launch_worker(launch: Any, stores: dict[str, str]) -> Any:
         )
 
     return start
+
+
+@pytest.fixture
+async def store(stores: dict[str, str], redis: Redis) -> AsyncIterator[RedisStore]:
+    store = RedisStore(Kit.from_env("worker", Environment(stores | {"PORT": ""}), needs_port=False))
+    yield store
+    await store.close()
 
 
 def settled(database_url: str) -> list[tuple[str, str]]:
@@ -104,6 +114,73 @@ async def test_poison_goes_to_the_dead_letters_with_its_reason(
     assert dead["_tries"] == "3"
     assert message.items() <= dead.items()
     assert await redis.exists("orders:tries") == 0
+
+
+async def test_a_worker_that_stood_still_buries_nothing_that_another_has_finished(
+    store: RedisStore, redis: Redis, eventually: Any
+) -> None:
+    """The message failed here, then this process stopped for long; meanwhile another settled it."""
+    await redis.xadd(STREAM, ORDER)
+    queues = [OrderQueue(store, consumer=name, batch=5, block=0.01, idle=0.001) for name in ("slow", "heir")]
+    slow, heir = queues
+    await slow.create_group()
+    ((message_id, fields),) = await slow.read()
+    assert [taken for taken, _ in await eventually(heir.reclaim)] == [message_id]
+    await heir.finish(message_id, ORDER["order_id"])
+    assert await slow.fail(message_id, fields, reason="WRONGTYPE", most=1) == 0
+    assert (await redis.exists(DEAD), await redis.exists(TRIES)) == (0, 0)
+
+
+async def test_poison_is_buried_once_and_counted(store: RedisStore, redis: Redis) -> None:
+    await redis.xadd(STREAM, ORDER | {"_tries": "forged", "_reason": "forged"})
+    queue = OrderQueue(store, consumer="one", batch=5, block=0.01, idle=0.001)
+    assert await queue.backlog() == Backlog(1, 0, 0)
+    await queue.create_group()
+    ((message_id, fields),) = await queue.read()
+    assert await queue.backlog() == Backlog(1, 1, 0)
+    tries = [await queue.fail(message_id, fields, reason="rotten", most=2) for _ in range(3)]
+    assert tries == [1, 2, 0]
+    assert await queue.backlog() == Backlog(0, 0, 1)
+    ((_, dead),) = await redis.xrange(DEAD)
+    assert (dead["_tries"], dead["_reason"], dead["_id"]) == ("2", "rotten", message_id)
+
+
+async def test_a_consumer_that_holds_messages_stays_in_the_group(store: RedisStore, redis: Redis) -> None:
+    """A message is forgotten with the consumer that holds it, and nobody would ever get it again."""
+    await redis.xadd(STREAM, ORDER)
+    queue = OrderQueue(store, consumer="busy", batch=5, block=0.01, idle=0.001)
+    await queue.create_group()
+    ((message_id, _),) = await queue.read()
+    await queue.leave()
+    assert (await redis.xpending(STREAM, GROUP))["pending"] == 1
+    await queue.finish(message_id, ORDER["order_id"])
+    await queue.leave()
+    assert await redis.xinfo_consumers(STREAM, GROUP) == []
+
+
+async def test_a_redis_that_cannot_write_its_file_costs_no_try(
+    launch_worker: Any, stores: dict[str, str], redis: Redis, eventually: Any
+) -> None:
+    """It answers MISCONF or NOREPLICAS to every write: that is an outage, not the fault of the orders."""
+    worker = await launch_worker()
+    await redis.config_set("min-replicas-to-write", 1)
+    try:
+
+        async def noticed() -> bool:
+            metrics = worker.kit.metrics.response().body.decode()
+            return 'store_errors_total{app="worker",store="redis"}' in metrics
+
+        await eventually(noticed)
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+    await redis.xadd(STREAM, ORDER)
+    await drained(redis, eventually)
+    assert await redis.exists(DEAD) == 0
+
+
+async def test_reads_must_be_able_to_end(launch_worker: Any) -> None:
+    with pytest.raises(SettingError, match="REDIS_TIMEOUT: must be more than WORKER_BLOCK"):
+        await launch_worker(WORKER_BLOCK="1s", REDIS_TIMEOUT="1s")
 
 
 async def test_an_order_that_expired_is_not_brought_back(launch_worker: Any, redis: Redis, eventually: Any) -> None:

@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from shop_api.checkout import Checkout, Item
 from shop_api.orders import Orders
+from shop_api.relay import Relay
 from slicekit import Kit, Need, Problem, RequestContext, Upstream, current, kit_of
 from slicekit.context import IDEMPOTENCY_KEY
 from slicekit.redis_store import RedisStore
 
 _CHECKOUT = web.AppKey("checkout", Checkout)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_PASSED_ON = ("Content-Type", "Age", "X-Stale")
 _ORDER_ID = re.compile(r"ord_[0-9a-f]{32}")
 
 
@@ -33,7 +35,9 @@ class OrderBody(BaseModel):
 
 
 def build(kit: Kit) -> web.Application:
-    """Environment: REDIS_URL, CATALOG_URL, PAYMENTS_URL, ORDER_TTL (168h), PENDING_ORDER_TTL (24h)."""
+    """Environment: REDIS_URL, CATALOG_URL, PAYMENTS_URL, ORDER_TTL (168h), PENDING_ORDER_TTL (24h),
+    ORDER_BACKLOG (100000), RELAY_PAUSE (1s).
+    """
     redis = RedisStore(kit, timeout=0.3)
     # Without Redis no order can be taken, but products can still be shown: so it is waited for at start only.
     kit.add_store(redis, Need.AT_START)
@@ -41,9 +45,13 @@ def build(kit: Kit) -> web.Application:
         redis,
         ttl=kit.env.seconds("ORDER_TTL", 7 * 86400, low=60, high=366 * 86400),
         pending_ttl=kit.env.seconds("PENDING_ORDER_TTL", 86400, low=60, high=366 * 86400),
+        backlog=kit.env.integer("ORDER_BACKLOG", 100_000, low=1, high=10**9),
     )
+    catalog, payments = _upstream(kit, "catalog"), _upstream(kit, "payments")
+    relay = Relay(kit, orders, payments, pause=kit.env.seconds("RELAY_PAUSE", 1.0, low=0.01, high=600))
+    kit.add_job("relay", relay.run)
     app = web.Application()
-    app[_CHECKOUT] = Checkout(orders, _upstream(kit, "catalog"), _upstream(kit, "payments"))
+    app[_CHECKOUT] = Checkout(orders, catalog, payments)
     app.router.add_post("/orders", _post_order)
     app.router.add_get("/orders/{order_id}", _get_order)
     app.router.add_get("/products", _get_products)
@@ -85,11 +93,8 @@ async def _get_products(request: web.Request) -> web.Response:
     reply = await catalog.get(f"/products/{sku}" if sku else "/products")
     if reply.status not in {200, 400, 404}:
         raise reply.failure()
-    return web.Response(
-        status=reply.status,
-        body=reply.body,
-        headers={"Content-Type": reply.headers.get("Content-Type", "application/json")},
-    )
+    headers = {name: reply.headers[name] for name in _PASSED_ON if name in reply.headers}
+    return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": "application/json"} | headers)
 
 
 def _context() -> RequestContext:

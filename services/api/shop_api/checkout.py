@@ -1,13 +1,13 @@
-"""The order of steps that makes a repeated POST harmless: look, price, reserve, charge, confirm."""
+"""The order of steps that makes a repeated POST harmless: look, price, reserve, charge, queue."""
 
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shop_api.orders import Order, OrderLostError, Orders, derive_order_id
+from shop_api.memo import render_memo
+from shop_api.orders import Order, Orders, derive_order_id
 from slicekit import Problem, Reply, RequestContext, Upstream
-from slicekit.problems import StoreUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,11 @@ class Checkout:
             raise Problem(409, "this Idempotency-Key was used for another order; use a new one")
         if order.status != "pending":
             return order, True
-        payment_id = await self._charge(order, key or order_id)
-        try:
-            status = await self.orders.confirm(order, payment_id=payment_id, traceparent=context.trace.traceparent)
-        except OrderLostError as exc:
-            raise StoreUnavailableError("redis", f"order {exc} is gone") from exc
-        return replace(order, status=status), False
+        traceparent = context.trace.traceparent
+        payment_id = await self._charge(order, key or order_id, traceparent)
+        # If this fails, or nobody lives to do it, the relay does, from what payments has noted with the charge.
+        queued = await self.orders.queue(order, payment_id=payment_id, traceparent=traceparent)
+        return replace(order, status=queued.status), False
 
     async def _price(self, items: list[Item]) -> tuple[list[dict[str, Any]], str]:
         """The lines with their prices, and the currency. Problem 422 for a sku that doesn't exist."""
@@ -64,11 +63,16 @@ class Checkout:
         lines = [{"sku": item.sku, "quantity": item.quantity, "price_cents": prices[item.sku]} for item in items]
         return lines, currencies.pop()
 
-    async def _charge(self, order: Order, key: str) -> str:
+    async def _charge(self, order: Order, key: str, traceparent: str) -> str:
         """The id of the payment, new or first made by an earlier try."""
         reply = await self.payments.post(
             "/pay",
-            {"order_id": order.order_id, "amount_cents": order.total_cents, "currency": order.currency},
+            {
+                "order_id": order.order_id,
+                "amount_cents": order.total_cents,
+                "currency": order.currency,
+                "memo": render_memo(order, traceparent),
+            },
             idempotency_key=key,
         )
         if reply.status == 409:

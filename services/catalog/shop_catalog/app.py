@@ -1,10 +1,12 @@
 """The routes of catalog."""
 
 import re
+from typing import Any
 
 from aiohttp import web
+from prometheus_client import Counter
 
-from shop_catalog.products import Cache, Products
+from shop_catalog.products import Cache, Found, Patience, Products
 from slicekit import Kit, Need, Problem
 from slicekit.postgres import Postgres
 from slicekit.redis_store import RedisStore
@@ -12,17 +14,28 @@ from slicekit.redis_store import RedisStore
 _SKU = re.compile(r"[A-Z0-9][A-Z0-9-]{1,31}", re.ASCII)
 _MOST_SKUS = 50
 _PRODUCTS = web.AppKey("products", Products)
+_STALE = web.AppKey("stale", Counter)
 
 
 def build(kit: Kit) -> web.Application:
-    """Environment: DATABASE_URL, REDIS_URL, CATALOG_CACHE_TTL (30s)."""
+    """Environment: DATABASE_URL, REDIS_URL, CATALOG_CACHE_TTL (30s), CATALOG_STALE_FOR (10m), CATALOG_HURRY (150ms)."""
     postgres = Postgres(kit, schema="catalog", migrations="shop_catalog.migrations")
     redis = RedisStore(kit, timeout=0.1)
-    kit.add_store(postgres)
+    # Old products can be shown without it: a catalog that took itself out of traffic could not.
+    kit.add_store(postgres, Need.AT_START)
     kit.add_store(redis, Need.NEVER)
     ttl = kit.env.seconds("CATALOG_CACHE_TTL", 30.0, low=0.001, high=86400)
+    stale = kit.env.seconds("CATALOG_STALE_FOR", 600.0, low=0, high=7 * 86400)
+    hurry = kit.env.seconds("CATALOG_HURRY", 0.15, low=0.01, high=60)
+    cache = Cache(kit, redis, keep=ttl + stale)
     app = web.Application()
-    app[_PRODUCTS] = Products(postgres, Cache(kit, redis, ttl=ttl))
+    app[_PRODUCTS] = Products(kit, postgres, cache, Patience(fresh=ttl, hurry=hurry))
+    app[_STALE] = Counter(
+        "catalog_stale_answers_total",
+        "Answers from the cache alone, because PostgreSQL could not be asked.",
+        ["app"],
+        registry=kit.metrics.registry,
+    ).labels(app=kit.settings.app)
     app.router.add_get("/products", _list_products)
     app.router.add_get("/products/{sku}", _get_product)
     return app
@@ -35,15 +48,23 @@ async def _list_products(request: web.Request) -> web.Response:
         raise Problem(400, f"ask for at most {_MOST_SKUS} skus at once")
     products = request.app[_PRODUCTS]
     found = await products.find([_sku(sku) for sku in skus]) if skus else await products.listing()
-    return web.json_response({"products": found})
+    return _answer(request, {"products": found.products}, found)
 
 
 async def _get_product(request: web.Request) -> web.Response:
     sku = _sku(request.match_info["sku"])
     found = await request.app[_PRODUCTS].find([sku])
-    if not found:
+    if not found.products:
         raise Problem(404, f"there is no product {sku}")
-    return web.json_response(found[0])
+    return _answer(request, found.products[0], found)
+
+
+def _answer(request: web.Request, document: Any, found: Found) -> web.Response:
+    """Says by `X-Stale` and `Age` (seconds) that PostgreSQL was not asked, and how old the oldest product may be."""
+    if found.stale is None:
+        return web.json_response(document)
+    request.app[_STALE].inc()
+    return web.json_response(document, headers={"X-Stale": "true", "Age": str(int(found.stale))})
 
 
 def _sku(text: str) -> str:

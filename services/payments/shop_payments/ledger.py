@@ -7,6 +7,7 @@ from uuid import uuid4
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from shop_payments.outbox import Outbox
 from slicekit.postgres import Postgres
 
 _TAKE_KEY = (
@@ -33,6 +34,8 @@ class Charge:
     order_id: str
     amount_cents: int
     currency: str
+    memo: str | None = None
+    """Handed out by the outbox until it is done; no part of what makes two charges the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class OrderPaidError(Exception):
 class Ledger:
     """Payments in PostgreSQL. StoreUnavailableError from every method."""
 
-    def __init__(self, postgres: Postgres) -> None:
-        self._postgres = postgres
+    def __init__(self, postgres: Postgres, outbox: Outbox) -> None:
+        self._postgres, self._outbox = postgres, outbox
 
     async def pay(self, charge: Charge) -> Receipt:
         """KeyReusedError or OrderPaidError if it must not happen; repeating a call is safe."""
@@ -69,6 +72,8 @@ class Ledger:
             if row := await cursor.fetchone():
                 payment_id, amount = row["payment_id"], charge.amount_cents
                 await cursor.execute(_BOOK, [payment_id, -amount, payment_id, amount])
+                if charge.memo is not None:
+                    await self._outbox.add(connection, payment_id, charge.memo)
                 return Receipt(_document(row), replayed=False)
             await cursor.execute(_BY_KEY, [charge.tenant, charge.key])
             first = await cursor.fetchone()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, conninfo, sql
+from psycopg import AsyncConnection, conninfo, errors, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from slicekit.context import current
@@ -18,6 +18,18 @@ Result = TypeVar("Result")
 
 _NAME = "postgres"
 _MIGRATION_SECONDS = 60.0
+# What says "not now" rather than "not so". Some of it comes as an InternalError: a transaction that was held open too
+# long, because this process stood still, and a server that has become a standby.
+_UNAVAILABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.IdleInTransactionSessionTimeout,
+    errors.TransactionTimeout,
+    errors.ReadOnlySqlTransaction,
+    errors.InFailedSqlTransaction,
+    PoolTimeout,
+    TooManyRequests,
+)
 
 
 class Postgres:
@@ -84,12 +96,15 @@ class Postgres:
         except StoreUnavailableError as exc:
             raise ConnectionError(exc.reason) from exc
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Runs `work` in one transaction. StoreUnavailableError if it can't be finished in the time there is.
+    async def transact(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], *, within: float | None = None
+    ) -> Result:
+        """Runs `work` in one transaction. StoreUnavailableError if it can't be finished in the time there is:
+        DB_TIMEOUT, what the request has left, and `within` seconds.
 
         Its outcome is then unknown, as whenever a commit is not acknowledged: callers repeat with the same key.
         """
-        limit = self._timeout
+        limit = self._timeout if within is None else min(self._timeout, within)
         if (context := current()) is not None:
             limit = min(limit, context.deadline - self._kit.clock())
         # A task of its own: a server that has stalled can't be waited for, not even to cancel the statement.
@@ -102,7 +117,7 @@ class Postgres:
             raise StoreUnavailableError(_NAME, f"no answer within {limit * 1000:.0f} ms")
         try:
             return task.result()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests) as exc:
+        except _UNAVAILABLE as exc:
             raise StoreUnavailableError(_NAME, reason_of(exc)) from exc
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:

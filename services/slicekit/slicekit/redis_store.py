@@ -17,9 +17,16 @@ _UNAVAILABLE = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.NoPermissionError,
+    exceptions.ExecAbortError,
     OSError,
     TimeoutError,
 )
+# Answers without a class of their own that speak of the server's state, not of the command: a file that can't be
+# written, too few replicas, a script that runs for ever.
+_STATES = ("MISCONF ", "NOREPLICAS ", "BUSY ")
 
 
 class RedisStore:
@@ -32,7 +39,7 @@ class RedisStore:
 
     def __init__(self, kit: Kit, *, timeout: float = 0.5) -> None:
         url = kit.env.url("REDIS_URL", "redis", "rediss", example="redis://host:6379/0")
-        seconds = kit.env.seconds("REDIS_TIMEOUT", timeout, low=0.01, high=60)
+        self.timeout = seconds = kit.env.seconds("REDIS_TIMEOUT", timeout, low=0.01, high=60)
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=kit.env.integer("REDIS_POOL_SIZE", 50, low=1, high=1000),
@@ -66,4 +73,8 @@ class RedisStore:
         try:
             yield
         except _UNAVAILABLE as exc:
+            raise StoreUnavailableError(self.name, reason_of(exc)) from exc
+        except exceptions.ResponseError as exc:
+            if not str(exc).startswith(_STATES):
+                raise
             raise StoreUnavailableError(self.name, reason_of(exc)) from exc

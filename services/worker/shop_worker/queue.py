@@ -1,5 +1,6 @@
 """The stream of paid orders: who reads what, what a dead reader left behind, what nobody can read."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from redis import exceptions
@@ -20,8 +21,39 @@ if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'status',
 return 1
 """
 
+# Counts a try of a message that failed by its own fault; the last one moves it to the dead letters. Nothing happens to
+# a message that somebody else has finished or buried meanwhile: this process may have stood still since it failed.
+# Returns the tries so far, 0 if the message is nobody's any more.
+# KEYS: stream, tries, dead. ARGV: group, id, most tries, most dead letters, then the epitaph's field, value ...
+_FAIL = """
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if pending.err or #pending == 0 then return 0 end
+local tries = redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+if tries < tonumber(ARGV[3]) then return tries end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], '*', '_tries', tries, unpack(ARGV, 5))
+return tries
+"""
+
+# Only one that holds nothing: what a consumer holds is forgotten with it. KEYS: stream. ARGV: group, consumer.
+_LEAVE = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
+return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+"""
+
 Message = tuple[str, dict[str, str]]
 """The id in the stream and the fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    length: int
+    """Messages in the stream, those in hand included."""
+    pending: int
+    """Those that a consumer has in hand."""
+    dead: int
 
 
 class OrderQueue:
@@ -33,7 +65,10 @@ class OrderQueue:
         self._consumer = consumer
         self._batch = batch
         self._block_ms, self._idle_ms = int(block * 1000), int(idle * 1000)
+        self._cursor = "0-0"
         self._mark = redis.client.register_script(_MARK)
+        self._fail = redis.client.register_script(_FAIL)
+        self._leave = redis.client.register_script(_LEAVE)
 
     async def create_group(self) -> None:
         """From the first message on, so that an order that came before the first worker is settled too."""
@@ -59,9 +94,11 @@ class OrderQueue:
         with self._redis.guard():
             answer = await self._with_group(
                 lambda: self._client.xautoclaim(
-                    STREAM, GROUP, self._consumer, min_idle_time=self._idle_ms, start_id="0-0", count=self._batch
+                    STREAM, GROUP, self._consumer, min_idle_time=self._idle_ms, start_id=self._cursor, count=self._batch
                 )
             )
+        # One look goes over a bounded part of what is pending, so the next one goes on from there.
+        self._cursor = answer[0]
         return [(message_id, fields) for message_id, fields in answer[1] if fields]
 
     async def finish(self, message_id: str, order_id: str) -> None:
@@ -70,18 +107,34 @@ class OrderQueue:
             await self._mark(keys=[f"order:{order_id}"], args=[])
             await self._let_go(message_id).execute()
 
-    async def count_try(self, message_id: str) -> int:
-        """How often this message has failed by its own fault, this time included."""
-        with self._redis.guard():
-            return int(await self._client.hincrby(TRIES, message_id, 1))
+    async def fail(self, message_id: str, fields: dict[str, str], *, reason: str, most: int) -> int:
+        """Counts a failure that is the message's own; the one that makes `most` moves it to the dead letters.
 
-    async def bury(self, message_id: str, fields: dict[str, str], *, reason: str, tries: int) -> None:
-        """Moves a message to the dead-letter stream, both or neither."""
+        Returns the tries so far, 0 if somebody else has finished the message meanwhile.
+        """
+        own = {name: value for name, value in fields.items() if name != "_tries"}
+        epitaph = own | {"_id": message_id, "_reason": reason}
+        flat = [part for pair in epitaph.items() for part in pair]
         with self._redis.guard():
-            pipeline = self._let_go(message_id)
-            epitaph: dict[Any, Any] = {**fields, "_id": message_id, "_reason": reason, "_tries": str(tries)}
-            pipeline.xadd(DEAD, epitaph, maxlen=_MOST_DEAD, approximate=True)
-            await pipeline.execute()
+            args: list[str | int] = [GROUP, message_id, most, _MOST_DEAD, *flat]
+            return int(await self._fail(keys=[STREAM, TRIES, DEAD], args=args))
+
+    async def backlog(self) -> Backlog:
+        """How much waits, for the metrics."""
+        with self._redis.guard():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.xlen(STREAM)
+            pipeline.xlen(DEAD)
+            pipeline.xinfo_groups(STREAM)
+            length, dead, groups = await pipeline.execute(raise_on_error=False)
+            for answer in (length, dead):
+                if isinstance(answer, Exception):
+                    raise answer
+        # No stream, no groups: nothing has been ordered yet.
+        pending = (
+            0 if isinstance(groups, Exception) else sum(each["pending"] for each in groups if each["name"] == GROUP)
+        )
+        return Backlog(length, pending, dead)
 
     async def leave(self) -> None:
         """Takes this consumer, and those forgotten for an hour, out of the group unless they hold messages."""
@@ -92,8 +145,8 @@ class OrderQueue:
                 return
             for consumer in consumers:
                 gone = consumer["name"] == self._consumer or consumer["idle"] > _FORGOTTEN_MS
-                if gone and consumer["pending"] == 0:
-                    await self._client.xgroup_delconsumer(STREAM, GROUP, consumer["name"])
+                if gone:
+                    await self._leave(keys=[STREAM], args=[GROUP, consumer["name"]])
 
     def _let_go(self, message_id: str) -> Any:
         pipeline = self._client.pipeline(transaction=True)

@@ -66,13 +66,12 @@ class Settlement:
         await self.postgres.transact(work)
 
     async def _give_up_on(self, message_id: str, fields: dict[str, str], exc: Exception) -> None:
-        tries = await self.queue.count_try(message_id)
         reason = _reason(exc)
-        if tries < self.most_tries:
+        tries = await self.queue.fail(message_id, fields, reason=reason, most=self.most_tries)
+        if 0 < tries < self.most_tries:
             self.kit.log.warning("message failed", message_id=message_id, tries=tries, reason=reason)
-            return
-        await self.queue.bury(message_id, fields, reason=reason, tries=tries)
-        self.kit.log.error("message given up", message_id=message_id, tries=tries, reason=reason)
+        elif tries:
+            self.kit.log.error("message given up", message_id=message_id, tries=tries, reason=reason)
 
 
 def _reason(exc: Exception) -> str:
