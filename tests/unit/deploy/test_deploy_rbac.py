@@ -84,7 +84,7 @@ def test_nothing_that_would_be_too_much():
     assert not [right for right in everything if "*" in right]
     assert not [right for right in everything if right[0] == "rbac.authorization.k8s.io"]
     assert not [right for right in everything if right[2] in {"escalate", "bind", "impersonate", "deletecollection"}]
-    assert verbs("secrets") == {"get", "create", "patch", "delete"}
+    assert verbs("secrets") == {"get", "create", "patch"}
     assert verbs("resilientslices") == {"get", "list", "watch"}
     assert not [right for right in everything if right[1].startswith("pods/")]
 
