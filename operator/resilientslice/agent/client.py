@@ -120,6 +120,8 @@ class Snapshot:
     http: Counters
     ratelimit: Counters
     ejected: tuple[Ejection, ...]
+    p99: Mapping[str, float] = field(default_factory=dict)
+    """Cluster of a canary → milliseconds of the slowest hundredth of its answers, in Envoy's last interval."""
 
 
 class AgentClient:
@@ -159,7 +161,7 @@ class AgentClient:
         body = {"epoch": list(epoch), "config": config, "timeout_ms": max(1, round(timeout * 1000)), "retry": retry}
         status, answer = await self._call("PUT", "/config", body=body, seconds=timeout + _GRACE_SECONDS)
         if status == 200 or (status == 422 and answer.get("accepted") is False):
-            return _push_result(answer)
+            return push_result_of(answer)
         message = str(answer.get("error", ""))
         if status == 409 and "held" in answer:
             raise StaleEpochError(message, _epoch(answer["held"]))
@@ -174,7 +176,7 @@ class AgentClient:
         status, answer = await self._call("GET", "/snapshot")
         if status != 200:
             raise AgentError(f"{self._socket}: /snapshot answered {status}: {answer.get('error', '')}")
-        return _snapshot(answer)
+        return snapshot_of(answer)
 
     async def ready(self) -> bool:
         """Envoy is connected and has acknowledged a whole configuration."""
@@ -212,7 +214,8 @@ def _epoch(value: Any) -> tuple[int, int]:
     return int(term), int(sequence)
 
 
-def _push_result(answer: Mapping[str, Any]) -> PushResult:
+def push_result_of(answer: Mapping[str, Any]) -> PushResult:
+    """Reads the answer to a push that Envoy, or the parser, gave a verdict on."""
     return PushResult(
         digest=str(answer.get("digest", "")),
         accepted=bool(answer["accepted"]),
@@ -226,7 +229,8 @@ def _push_result(answer: Mapping[str, Any]) -> PushResult:
     )
 
 
-def _snapshot(answer: Mapping[str, Any]) -> Snapshot:
+def snapshot_of(answer: Mapping[str, Any]) -> Snapshot:
+    """Reads `GET /snapshot`; AgentError if it can't be read."""
     try:
         counters = answer["counters"]
         return Snapshot(
@@ -241,6 +245,7 @@ def _snapshot(answer: Mapping[str, Any]) -> Snapshot:
             http=counters["http"],
             ratelimit=counters["ratelimit"],
             ejected=tuple(Ejection(**item) for item in answer["ejected"]),
+            p99={cluster: float(value) for cluster, value in answer.get("p99", {}).items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AgentError(f"the agent's snapshot is not understood: {error!r}") from error

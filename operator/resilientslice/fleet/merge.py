@@ -1,0 +1,199 @@
+"""What the agents of one slice said, put together into what a plan can be made from. Pure.
+
+What nobody knows is left out, never reported as zero: an Envoy that was sent a configuration and has not answered, or
+one that could not be asked.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from resilientslice.agent.client import Snapshot
+from resilientslice.canary.state import Attempts
+from resilientslice.fleet.reports import Accepted, AgentPod, Epoch, Outcome, Rejected, Stale, Unanswered
+from resilientslice.reconcile.observed import EjectedHost, Proxies
+from resilientslice.render.names import Track
+
+_CANARY = f"-{Track.CANARY}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Tries at one cluster's hosts through one Envoy. `good` and `bad` only grow; `seen` is what Envoy counted last.
+
+    A host that goes takes its counts with it. Envoy then counts less than before, and counting goes on from there.
+    """
+
+    good: int = 0
+    bad: int = 0
+    seen: tuple[int, int] | None = None
+
+    def count(self, good: int, bad: int) -> "Tally":
+        before = self.seen if self.seen is not None else (0, 0)
+        if good < before[0] or bad < before[1]:
+            return replace(self, seen=(good, bad))
+        return Tally(self.good + good - before[0], self.bad + bad - before[1], (good, bad))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One agent. `acked` is what its Envoy runs, `offered` what the agent holds, each a digest, empty if unknown.
+
+    `refused` are the digest that was refused last and the words. `at` is when `snapshot` was asked for, in seconds since
+    the epoch. `trouble` is why the last question got no answer. `asked` counts pushes, `fresh` says that the snapshot
+    was asked for after the last one had ended.
+    """
+
+    pod: AgentPod
+    acked: str = ""
+    offered: str = ""
+    refused: tuple[str, str] = ("", "")
+    held: Epoch = (0, 0)
+    snapshot: Snapshot | None = None
+    at: float | None = None
+    trouble: str = ""
+    asked: int = 0
+    fresh: bool = False
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> bool:
+        """Requests reach its Envoy now or soon: the pod is ready, or its agent answers."""
+        return self.pod.ready or (self.snapshot is not None and not self.trouble)
+
+    @property
+    def answers(self) -> Snapshot | None:
+        """The last snapshot, if the last question was answered and Envoy had told the agent what it counts."""
+        known = self.snapshot is not None and not self.trouble and not self.snapshot.envoy.error
+        return self.snapshot if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """What is known of a slice's Envoys. `newest` is the newest epoch that an agent holds.
+
+    `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots from
+    after the last push, of every Envoy. `unreachable` says by pod why it could not be asked. `asked_at` is when the
+    oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
+    """
+
+    members: tuple[Member, ...] = ()
+    proxies: Proxies = field(default_factory=Proxies)
+    attempts: Attempts | None = None
+    active: int | None = None
+    ejections: tuple[EjectedHost, ...] = ()
+    newest: Epoch = (0, 0)
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    asked_at: float | None = None
+
+    def missed(self, digest: str) -> tuple[AgentPod, ...]:
+        """Pods whose agents neither hold this configuration nor refused it: they are to be pushed to again."""
+        return tuple(
+            member.pod for member in self.members if digest not in (member.acked, member.offered, member.refused[0])
+        )
+
+
+def pushing(member: Member) -> Member:
+    """From now on nobody knows what its Envoy runs."""
+    return replace(member, acked="", fresh=False, asked=member.asked + 1)
+
+
+def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Member:
+    match outcome:
+        case Accepted():
+            held = max(member.held, epoch)
+            return replace(member, acked=digest, offered=digest, refused=("", ""), held=held, trouble="")
+        case Rejected(words, kind, serving):
+            said = f"{kind}: {words}" if kind else words
+            return replace(member, acked=serving, offered=serving, refused=(digest, said), trouble="")
+        case Unanswered():
+            return replace(member, offered=digest, held=max(member.held, epoch), trouble="")
+        case Stale(held):
+            return replace(member, offered="", held=max(member.held, held), trouble="")
+        case _:
+            return replace(member, offered="", trouble=outcome.reason)
+
+
+def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
+    """`asked` is what the member's was when the question was put: a push since then knows better."""
+    tallies = member.tallies
+    if not snapshot.envoy.error:
+        tallies = {
+            cluster: member.tallies.get(cluster, Tally()).count(
+                counters.get("hosts_rq_success", 0), counters.get("hosts_rq_error", 0)
+            )
+            for cluster, counters in snapshot.clusters.items()
+            if cluster.endswith(_CANARY)
+        }
+    member = replace(member, snapshot=snapshot, at=at, trouble="", tallies=tallies)
+    if asked != member.asked:
+        return member
+    settled = snapshot.digest == snapshot.acked and snapshot.envoy.connected > 0
+    why = snapshot.rejected
+    return replace(
+        member,
+        acked=snapshot.acked if settled else "",
+        offered=snapshot.digest,
+        refused=(why.digest, f"{why.type}: {why.message}") if why is not None else ("", ""),
+        held=snapshot.epoch,
+        fresh=True,
+    )
+
+
+def silent(member: Member, reason: str) -> Member:
+    """The agent could not be asked. Its Envoy goes on with what it had."""
+    return replace(member, trouble=reason)
+
+
+def view_of(
+    members: Sequence[Member], canary: Collection[str] = (), pods: Mapping[str, str] | None = None
+) -> FleetView:
+    """`canary` are the services that have one; `pods` says which pod a host's address (without port) is."""
+    counted = [member for member in members if member.counted]
+    clusters = [f"{service}{_CANARY}" for service in canary]
+    times = [member.at for member in counted if member.at is not None]
+    return FleetView(
+        members=tuple(members),
+        proxies=Proxies(
+            total=len(counted),
+            acked={member.pod.name: member.acked for member in counted if member.acked},
+            rejected=next((member.refused[1] for member in counted if member.refused[0]), ""),
+        ),
+        attempts=_attempts(counted, clusters) if clusters else None,
+        active=_active(counted, clusters) if clusters else None,
+        ejections=merge_ejections((m.answers for m in counted), pods or {}),
+        newest=max((member.held for member in members), default=(0, 0)),
+        unreachable={member.pod.name: member.trouble for member in members if member.trouble},
+        asked_at=min(times) if times and len(times) == len(counted) else None,
+    )
+
+
+def merge_ejections(snapshots: Iterable[Snapshot | None], pods: Mapping[str, str]) -> tuple[EjectedHost, ...]:
+    """Each ejected host once, with the number of Envoys that took it out."""
+    envoys: dict[tuple[str, str], int] = {}
+    for snapshot in snapshots:
+        for one in snapshot.ejected if snapshot is not None else ():
+            key = (one.cluster.rpartition("-")[0], one.host)
+            envoys[key] = envoys.get(key, 0) + 1
+    return tuple(
+        EjectedHost(service, host, count, pod=pods.get(host.rpartition(":")[0], ""))
+        for (service, host), count in sorted(envoys.items())
+    )
+
+
+def _attempts(members: Sequence[Member], clusters: Sequence[str]) -> Attempts | None:
+    """The slowest Envoy's p99 stands for all: nobody can add up percentiles."""
+    answering = [member.answers for member in members if member.answers is not None]
+    if not answering:
+        return None
+    tallies = [member.tallies[cluster] for member in members for cluster in clusters if cluster in member.tallies]
+    slow = [snapshot.p99[cluster] for snapshot in answering for cluster in clusters if cluster in snapshot.p99]
+    good, bad = sum(tally.good for tally in tallies), sum(tally.bad for tally in tallies)
+    return Attempts(good=good, bad=bad, p99=max(slow, default=None))
+
+
+def _active(members: Sequence[Member], clusters: Sequence[str]) -> int | None:
+    snapshots = [member.answers if member.fresh else None for member in members]
+    if not snapshots or any(snapshot is None for snapshot in snapshots):
+        return None
+    known = [snapshot.clusters for snapshot in snapshots if snapshot is not None]
+    return sum(counters.get(cluster, {}).get("hosts_rq_active", 0) for counters in known for cluster in clusters)

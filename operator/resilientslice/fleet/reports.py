@@ -1,0 +1,88 @@
+"""Who the agents of a slice are, and what each of them answered to a push. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SliceKey = tuple[str, str]
+"""Namespace and name; `kube.kinds.SliceKey` is one."""
+Epoch = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPod:
+    """One pod of a slice's proxies. `address` is `ip:port` of its agent; `ready` what the pod's status says."""
+
+    name: str
+    uid: str
+    address: str
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Envoy runs it. Not `durable`: a restarted agent would have to be pushed to again, for this `reason`."""
+
+    durable: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Refused, in Envoy's `words` (or the agent's). `type` is clusters, endpoints, listeners, routes or empty.
+
+    `serving` is the digest of what goes on serving, empty if nothing does or it was not said.
+    """
+
+    words: str
+    type: str = ""
+    serving: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The agent holds a newer epoch, or another configuration of the same epoch."""
+
+    held: Epoch
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The agent did not answer in time, or not as the slice's agent would."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The agent took it, and Envoy said nothing in time; or a newer push took its place. The agent goes on by itself."""
+
+    words: str
+
+
+Outcome = Accepted | Rejected | Stale | Unreachable | Unanswered
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What became of one push at each pod, by the pod's name. Empty: the slice has no agents to push to yet."""
+
+    digest: str
+    epoch: Epoch
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def accepted(self) -> bool:
+        """Every Envoy runs it, and there is one."""
+        return bool(self.outcomes) and all(isinstance(outcome, Accepted) for outcome in self.outcomes.values())
+
+    @property
+    def rejected(self) -> Rejected | None:
+        """The first refusal, in the order of names."""
+        refusals = (self.outcomes[name] for name in sorted(self.outcomes))
+        return next((refusal for refusal in refusals if isinstance(refusal, Rejected)), None)
+
+    @property
+    def held(self) -> Epoch | None:
+        """The newest epoch that made an agent call this push stale: the next one must be above it."""
+        return max((one.held for one in self.outcomes.values() if isinstance(one, Stale)), default=None)

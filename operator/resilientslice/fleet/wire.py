@@ -1,0 +1,138 @@
+"""One signed request to one agent, and what its answer means."""
+
+import asyncio
+import hashlib
+import io
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from resilientslice.agent.client import AgentError, AgentUnreachableError, push_result_of
+from resilientslice.agent.signing import SIGNATURE_HEADER, Asked, SigningKeys, matches, request_headers
+from resilientslice.fleet.reports import (
+    Accepted,
+    AgentPod,
+    Epoch,
+    Outcome,
+    Rejected,
+    Stale,
+    Unanswered,
+    Unreachable,
+)
+
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes. The snapshot of a slice of 64 services has a few hundred thousand."""
+AGENT_SHARE = 0.9
+"""Of the time-out is the agent's to wait for Envoy; the rest is the way there and back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes that are sent to several agents, and their SHA-256, made once."""
+
+    data: bytes
+    digest: str
+
+    @classmethod
+    def of(cls, data: bytes) -> "Body":
+        return cls(data, hashlib.sha256(data).hexdigest())
+
+
+NOTHING = Body.of(b"")
+
+
+def push_body(config: Mapping[str, Any], epoch: Epoch, seconds: float) -> Body:
+    wait = max(1, round(seconds * AGENT_SHARE * 1000))
+    pushed = {"epoch": list(epoch), "config": config, "timeout_ms": wait}
+    return Body.of(json.dumps(pushed, separators=(",", ":")).encode())
+
+
+async def request(
+    session: aiohttp.ClientSession | None,
+    keys: SigningKeys,
+    pod: AgentPod,
+    method: str,
+    path: str,
+    body: Body,
+    seconds: float,
+) -> tuple[int, dict[str, Any]]:
+    """Status and answer. AgentUnreachableError if there is none in time, AgentError if it is not the agent's."""
+    if session is None:
+        raise AgentUnreachableError(f"{pod.address}: the fleet is closed")
+    asked = Asked(method, path, pod.uid, time.time_ns() // 1_000_000, secrets.token_hex(16), body.digest)
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            session.request(
+                method,
+                f"http://{pod.address}{path}",
+                data=io.BytesIO(body.data) if body.data else None,
+                headers={"Content-Type": "application/json", **request_headers(keys, asked)},
+                timeout=aiohttp.ClientTimeout(total=None),
+                allow_redirects=False,
+            ) as response,
+        ):
+            data = await _bounded(response, pod)
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        words = f"no answer in {seconds:g} s" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        raise AgentUnreachableError(f"the agent of {pod.name} at {pod.address}: {words}") from error
+    offered = response.headers.get(SIGNATURE_HEADER, "")
+    if not matches(keys, asked.answer(response.status, data), offered):
+        said = "is not signed with the slice's key" if offered else "is not signed"
+        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer, {response.status}, {said}")
+    return response.status, _object(data, pod)
+
+
+async def _bounded(response: aiohttp.ClientResponse, pod: AgentPod) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > ANSWER_LIMIT:
+            response.close()
+            raise AgentError(
+                f"the agent of {pod.name} at {pod.address}: its answer is larger than {ANSWER_LIMIT} bytes"
+            )
+    return b"".join(chunks)
+
+
+def _object(data: bytes, pod: AgentPod) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer is not JSON: {error}") from error
+    if not isinstance(answer, dict):
+        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer is not an object")
+    return answer
+
+
+def outcome_of(status: int, answer: Mapping[str, Any], digest: str) -> Outcome:
+    """What the answer to a push says."""
+    words = str(answer.get("error", ""))
+    try:
+        if status == 200 or (status == 422 and answer.get("accepted") is False):
+            return _verdict(answer, digest)
+        if status == 409 and "held" in answer:
+            term, sequence = answer["held"]
+            return Stale((int(term), int(sequence)), words)
+    except (KeyError, TypeError, ValueError) as error:
+        return Unreachable(f"the answer {status} is not understood: {error!r}")
+    if status in (409, 504):
+        return Unanswered(words)
+    if status in (400, 413):
+        return Rejected(words)
+    return Unreachable(f"{status}: {words}")
+
+
+def _verdict(answer: Mapping[str, Any], digest: str) -> Outcome:
+    result = push_result_of(answer)
+    if not result.accepted:
+        return Rejected(f"{result.path} {result.message}".strip(), result.type, result.serving)
+    if result.digest != digest:
+        return Unreachable(f"the agent read a configuration {result.digest[:12]}, and was sent {digest[:12]}")
+    return Accepted(result.durable, result.durable_reason)
