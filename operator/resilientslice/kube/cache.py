@@ -118,20 +118,27 @@ class Children:
     def count(self) -> int:
         return sum(len(known.children) + len(known.proxies) for known in self._slices.values())
 
-    def saw(self, obj: Object) -> None:
-        """An object as it is now: from a list, a watch, or the answer to a write. Older news than known is left out."""
+    def saw(self, obj: Object) -> bool:
+        """An object as it is now, from the answer to a write of our own; whether that was news. Older news than known
+        is left out."""
         key = slice_key(obj)
         if key is None:
-            return
+            return False
         entry: Child | ProxyPod = _proxy(obj) if obj["kind"] == POD.kind else self._child(obj)
         known = self._slices.setdefault(key, _Slice())
         there: dict[Any, Any] = known.proxies if isinstance(entry, ProxyPod) else known.children
         place = entry.name if isinstance(entry, ProxyPod) else entry.key
         before = there.get(place)
         if before is not None and before.uid == entry.uid and not _newer(entry, before):
-            return
+            return False
         there[place] = entry
-        self._on_change(key)
+        return True
+
+    def told(self, obj: Object) -> None:
+        """The same from a list or a watch: somebody else's doing, which its slice is looked at for."""
+        key = slice_key(obj)
+        if key is not None and self.saw(obj):
+            self._on_change(key)
 
     def gone(self, obj: Object) -> None:
         """An object that was deleted, or has lost its label. Another one of its name stays."""
@@ -146,7 +153,7 @@ class Children:
             self._drop(key, there, place)
 
     def listed(self, kind: Kind, namespace: str | None, uids: set[str], resource_version: str) -> None:
-        """A whole list has been told to `saw`. What is not in it is gone, unless it is newer than the list."""
+        """A whole list has been told. What is not in it is gone, unless it is newer than the list."""
         for key, known in list(self._slices.items()):
             if namespace is not None and key.namespace != namespace:
                 continue

@@ -8,7 +8,7 @@ import datetime
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from resilientslice.kube.errors import NotFoundError
+from resilientslice.kube.errors import ConflictError, InvalidError, NotFoundError
 from resilientslice.kube.events import EventType, event_object
 from resilientslice.kube.kinds import Kind, Object, described, kind_of
 from resilientslice.kube.session import Guard, Session, unguarded
@@ -150,21 +150,28 @@ class KubeClient:
         With `uid` or `resource_version` raises ConflictError when the object is another one, or has changed since.
         """
         operations: list[Object] = [{"op": "add", "path": "/status", "value": status}]
-        held = {"uid": uid, "resourceVersion": resource_version}
-        operations += [
-            {"op": "replace", "path": f"/metadata/{field}", "value": value} for field, value in held.items() if value
-        ]
-        return await self._session.request(
-            "PATCH",
-            kind.path(namespace, name, "status"),
-            kind=kind,
-            verb="patch_status",
-            what=_what(kind, namespace, name),
-            query={"fieldManager": manager},
-            body=operations,
-            content_type=JSON_PATCH,
-            guard=self._guard,
-        )
+        if uid is not None:
+            operations.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
+        if resource_version is not None:
+            operations.append({"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version})
+        what = _what(kind, namespace, name)
+        try:
+            return await self._session.request(
+                "PATCH",
+                kind.path(namespace, name, "status"),
+                kind=kind,
+                verb="patch_status",
+                what=what,
+                query={"fieldManager": manager},
+                body=operations,
+                content_type=JSON_PATCH,
+                guard=self._guard,
+            )
+        except InvalidError as error:
+            # the API server doesn't say which operation failed
+            if uid is None or (await self.get(kind, namespace, name))["metadata"]["uid"] == uid:
+                raise
+            raise ConflictError(what, status=409, message=f"its UID is not {uid} any more") from error
 
     async def event(
         self,

@@ -126,6 +126,8 @@ def error_of(where: str, status: int, answer: Any, retry_after: str | None = Non
     reason = str(body.get("reason") or "")
     unreachable = UnreachableError if status >= 500 else KubeError
     kind = _BY_REASON.get(reason) or _BY_STATUS.get(status, unreachable)
+    if kind is InvalidError and _is_another(body.get("details") or {}):
+        kind = ConflictError
     error = kind(
         where,
         status=status,
@@ -136,6 +138,11 @@ def error_of(where: str, status: int, answer: Any, retry_after: str | None = Non
     if isinstance(error, TooManyRequestsError):
         error.retry_after = _seconds(retry_after, error.details.get("retryAfterSeconds"))
     return error
+
+
+def _is_another(details: Mapping[str, Any]) -> bool:
+    """An apply with a UID, of a name that another object has by now: to the API server the UID may not be changed."""
+    return any(cause.get("field") == "metadata.uid" for cause in details.get("causes") or ())
 
 
 def _manager(message: str) -> str:

@@ -200,15 +200,18 @@ class Session:
 
 
 def _guarding() -> aiohttp.TraceConfig:
-    """Asks a request's guard as soon as it has its connection: all that is left to do then is to send it."""
+    """Asks a request's guard when it has its connection and nothing of it is written yet.
+
+    aiohttp tells of headers as sent when it is about to send them, and closes the connection if that raises; were it
+    asked any earlier, connecting would come in between.
+    """
 
     async def ask(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
         if context.trace_request_ctx is not None:
             context.trace_request_ctx()
 
     tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(ask)
-    tracing.on_connection_reuseconn.append(ask)
+    tracing.on_request_headers_sent.append(ask)
     return tracing
 
 

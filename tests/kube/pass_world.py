@@ -1,0 +1,186 @@
+"""A cluster in miniature on the real API server: it plays controllers and Envoys, and counts our requests."""
+
+import asyncio
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.kube.cache import Children, ProxyPod
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.kinds import CHILD_KINDS, DEPLOYMENT, POD, RESILIENT_SLICE, Kind, Object, SliceKey
+from resilientslice.kube.session import Session
+from resilientslice.kube.slices import Slices
+from resilientslice.observe.proxies import Epoch, Seen
+from resilientslice.reconcile.children import noted
+from resilientslice.reconcile.observed import Proxies
+from resilientslice.render.envoy import EnvoyConfig
+from resilientslice.render.names import LABEL_SLICE
+
+WRITES = frozenset({"apply", "create", "delete", "patch_status", "update"})
+
+
+@dataclass
+class FakeAgents:
+    """Envoys that take what they are handed, unless told otherwise."""
+
+    refuse: str = ""
+    """Words with which every Envoy refuses what it is handed from now on."""
+    deaf: bool = False
+    pods: dict[SliceKey, Sequence[ProxyPod]] = field(default_factory=dict)
+    running: dict[SliceKey, str] = field(default_factory=dict)
+    refused: dict[SliceKey, tuple[str, str]] = field(default_factory=dict)
+    pushed: list[EnvoyConfig] = field(default_factory=list)
+    active: int | None = 0
+
+    def follow(self, key: SliceKey, pods: Sequence[ProxyPod]) -> None:
+        self.pods[key] = pods
+
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:  # noqa: ARG002
+        names = [pod.name for pod in self.pods.get(key, ()) if not pod.deleting]
+        digest = self.running.get(key)
+        refused, words = self.refused.get(key, ("", ""))
+        acked = dict.fromkeys(names, digest) if digest else {}
+        return Seen(Proxies(len(names), acked, words), refused=refused, active=self.active)
+
+    async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
+        self.pushed.append(config)
+        if self.refuse:
+            self.refused[key] = (config.digest, self.refuse)
+        elif not self.deaf:
+            self.running[key] = config.digest
+            self.refused.pop(key, None)
+        return 1, len(self.pushed)
+
+    def forget(self, key: SliceKey) -> None:
+        self.pods.pop(key, None)
+
+
+class World:
+    """One namespace, one operator's pass, and `others`: a client that nobody counts."""
+
+    def __init__(self, session: Session, others: KubeClient, namespace: str, log: list[tuple[str, str]]) -> None:
+        self.namespace = namespace
+        self.others = others
+        self.client = KubeClient(session)
+        self.log = log
+        """Verb and kind of each request of the operator."""
+        self.agents = FakeAgents()
+        self.now = 1_800_000_000.0
+        self.deadline: float | None = None
+        self.stuck: set[str] = set()
+        """Deployments that never become ready."""
+        self.restart()
+
+    def restart(self) -> None:
+        """The operator's process ends, and another one starts with empty hands."""
+        self.slices = Slices(on_change=lambda key: None)
+        self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
+        self.reconciler = Reconciler(self.client, self.slices, self.children, self.agents, clock=lambda: self.now)
+
+    async def apply(self, document: Object) -> Object:
+        document = copy.deepcopy(document)
+        document["metadata"]["namespace"] = self.namespace
+        document.pop("status", None)
+        return await self.others.apply(document, manager="user", force=True)
+
+    async def sync(self) -> None:
+        """What the watches would have told by now."""
+        for kind in (*CHILD_KINDS, POD):
+            await self._listed(kind)
+        found = await self.others.list_all(RESILIENT_SLICE, self.namespace)
+        for obj in found:
+            self.slices.told(obj)
+        self.slices.listed(RESILIENT_SLICE, self.namespace, {o["metadata"]["uid"] for o in found}, str(2**62))
+
+    async def _listed(self, kind: Kind) -> None:
+        if kind.optional:
+            self.children.listed(kind, self.namespace, set(), "0")
+            return
+        found = await self.others.list_all(kind, self.namespace, label_selector=LABEL_SLICE)
+        for obj in found:
+            self.children.told(obj)
+        self.children.listed(kind, self.namespace, {o["metadata"]["uid"] for o in found}, str(2**62))
+
+    async def reconcile(self, name: str) -> list[tuple[str, str]]:
+        """One pass after everything was told; returns the requests that it made."""
+        await self.sync()
+        before = len(self.log)
+        self.deadline = (await self.reconciler.reconcile(SliceKey(self.namespace, name))).next_deadline
+        return self.log[before:]
+
+    async def settle(self, name: str, *, seconds: float = 2.0) -> None:
+        """Controllers and passes take turns until a pass writes nothing and waits for nothing."""
+        for _ in range(60):
+            made = await self.reconcile(name)
+            acted = await self.control()
+            waits = self.deadline is not None and self.deadline <= self.now + seconds
+            if waits:
+                self.now += 1.0
+            if not acted and not writes(made) and not waits:
+                return
+        raise AssertionError(f"never settles: {made} {(await self.slice(name)).get('status')}")
+
+    async def control(self) -> bool:
+        """Deployments become ready, as far as they are not stuck; True if anything changed."""
+        changed = False
+        for deployment in await self.others.list_all(DEPLOYMENT, self.namespace):
+            name, generation = deployment["metadata"]["name"], deployment["metadata"]["generation"]
+            if name in self.stuck:
+                continue
+            replicas = deployment["spec"]["replicas"]
+            status = {
+                "observedGeneration": generation,
+                "replicas": replicas,
+                "updatedReplicas": replicas,
+                "readyReplicas": replicas,
+                "availableReplicas": replicas,
+            }
+            if deployment.get("status", {}) != status:
+                await self.others.patch_status(DEPLOYMENT, self.namespace, name, status, manager="controllers")
+                changed = True
+            if name.endswith("-proxy"):
+                changed = await self._proxies(deployment, replicas) or changed
+        return changed
+
+    async def _proxies(self, deployment: Object, replicas: int) -> bool:
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        changed = False
+        for index in range(replicas):
+            name = f"{deployment['metadata']['name']}-{index}"
+            if await self.others.find(POD, self.namespace, name) is None:
+                metadata = {"name": name, "namespace": self.namespace, "labels": labels}
+                spec = {"containers": [{"name": "agent", "image": "agent"}]}
+                await self.others.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+                status = {"podIP": f"127.77.0.{index + 1}", "phase": "Running"}
+                await self.others.patch_status(POD, self.namespace, name, status, manager="kubelet")
+                changed = True
+        return changed
+
+    async def slice(self, name: str) -> Object:
+        return await self.others.get(RESILIENT_SLICE, self.namespace, name)
+
+    async def condition(self, name: str, kind: str) -> tuple[str, str, str] | None:
+        """Status, reason and message."""
+        status = (await self.slice(name)).get("status", {})
+        found = next((c for c in status.get("conditions", ()) if c["type"] == kind), None)
+        return (found["status"], found["reason"], found.get("message", "")) if found else None
+
+    async def names(self, kind: Kind) -> set[str]:
+        return {obj["metadata"]["name"] for obj in await self.others.list_all(kind, self.namespace)}
+
+
+def writes(made: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [request for request in made if request[0] in WRITES]
+
+
+async def until_settled(world: World, name: str, condition: Callable[[Any], bool]) -> Object:
+    for _ in range(20):
+        await world.settle(name)
+        found = await world.slice(name)
+        if condition(found["status"]):
+            return found
+        world.now += 1.0
+        await asyncio.sleep(0)
+    raise AssertionError(f"not reached: {found['status']}")

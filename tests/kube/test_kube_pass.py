@@ -1,0 +1,427 @@
+"""The pass on a real API server: what is applied, what is left alone, and what it costs."""
+
+import copy
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import yaml
+from tests.apiserver.conftest import ROOT
+from tests.kube.pass_world import World, writes
+
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.kinds import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    NETWORK_POLICY,
+    RESILIENT_SLICE,
+    SECRET,
+    SERVICE,
+    STATEFUL_SET,
+)
+from resilientslice.kube.session import Session
+
+
+def sample(name):
+    return yaml.safe_load((ROOT / "samples" / f"{name}.yaml").read_text())
+
+
+def service(document, name):
+    return next(found for found in document["spec"]["services"] if found["name"] == name)
+
+
+@pytest.fixture
+async def world(api, namespace, client) -> AsyncIterator[World]:
+    log: list[tuple[str, str]] = []
+    async with Session(api.login, observe=lambda verb, kind, status, seconds: log.append((verb, kind))) as session:
+        yield World(session, client, namespace, log)
+
+
+@pytest.fixture
+async def shop(world):
+    """The sample shop, up and at rest, with a canary section but no canary."""
+    document = sample("shop")
+    await world.apply(document)
+    await world.settle("shop")
+    world.document = document
+    return world
+
+
+async def edit(world, change):
+    change(world.document)
+    await world.apply(world.document)
+
+
+def weigh(weight):
+    def change(document):
+        document["spec"].setdefault("canary", {})["weight"] = weight
+
+    return change
+
+
+def tag(name, value):
+    def change(document):
+        found = service(document, name)
+        found["image"] = f"{found['image'].rpartition(':')[0]}:{value}"
+
+    return change
+
+
+async def canary(world):
+    return (await world.slice("shop"))["status"]["canary"]
+
+
+@pytest.mark.parametrize("name", ["minimal", "shop", "external-stores"])
+async def test_a_sample_comes_up_and_costs_nothing_at_rest(world, name):
+    document = sample(name)
+    name = document["metadata"]["name"]
+    await world.apply(document)
+    await world.settle(name)
+    assert (await world.slice(name))["status"]["phase"] == "Ready"
+    assert await world.condition(name, "ConfigAccepted") == ("True", "Acknowledged", "")
+    for _ in range(3):
+        world.now += 3600
+        assert await world.reconcile(name) == []
+
+
+async def test_a_restarted_operator_writes_nothing(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(30))
+    await shop.settle("shop")
+    shop.restart()
+    pushes = len(shop.agents.pushed)
+    assert writes(await shop.reconcile("shop")) == []
+    assert len(shop.agents.pushed) == pushes
+    assert await shop.reconcile("shop") == []
+
+
+async def test_a_weight_moves_traffic_and_writes_three_objects(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(10))
+    await shop.settle("shop")
+    assert ((await canary(shop))["weight"], (await canary(shop))["phase"]) == (10, "Progressing")
+    await edit(shop, weigh(30))
+    made = writes(await shop.reconcile("shop"))
+    changed = [request for request in made if request[1] != "Event"]
+    assert sorted(changed) == [("apply", "ConfigMap"), ("apply", "ConfigMap"), ("patch_status", "ResilientSlice")]
+    assert (await canary(shop))["weight"] == 30
+    assert writes(await shop.reconcile("shop")) == []
+
+
+async def test_a_hundred_promotes_and_the_canary_goes(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(30))
+    await shop.settle("shop")
+    assert "shop-payments-canary" in await shop.names(DEPLOYMENT)
+    await edit(shop, weigh(100))
+    for _ in range(5):
+        await shop.settle("shop", seconds=60)
+    assert (await canary(shop))["phase"] == "Idle"
+    assert "shop-payments-canary" not in await shop.names(DEPLOYMENT)
+    stable = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-payments-stable")
+    assert stable["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":2")
+
+
+async def test_the_old_image_again_ends_the_canary_and_its_revision_is_forgotten(shop):
+    before = service(shop.document, "payments")["image"].rpartition(":")[2]
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(30))
+    await shop.settle("shop")
+    assert len(await shop.names(CONTROLLER_REVISION)) == 2
+    await edit(shop, tag("payments", before))
+    for _ in range(3):
+        await shop.settle("shop", seconds=60)
+    assert "shop-payments-canary" not in await shop.names(DEPLOYMENT)
+    assert len(await shop.names(CONTROLLER_REVISION)) == 1
+    assert (await shop.slice("shop"))["status"]["phase"] == "Ready"
+
+
+async def test_a_weight_left_behind_does_not_ship_the_next_image(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(100))
+    for _ in range(5):
+        await shop.settle("shop", seconds=60)
+    await edit(shop, tag("payments", "3"))
+    await shop.settle("shop")
+    found = await canary(shop)
+    assert (found["phase"], found["weight"]) == ("Paused", 0)
+    assert "StaleWeight" in found["message"]
+    assert (await shop.condition("shop", "Reconciling"))[1] == "StaleWeight"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(DEPLOYMENT, "shop-api-stable"), (SERVICE, "shop-api"), (NETWORK_POLICY, "shop"), (CONFIG_MAP, "shop-state")],
+    ids=lambda found: str(found),
+)
+async def test_a_child_that_is_deleted_comes_back(shop, kind, name):
+    await shop.others.delete(kind, shop.namespace, name)
+    assert ("apply", kind.kind) in writes(await shop.reconcile("shop"))
+    assert name in await shop.names(kind)
+
+
+async def test_a_field_that_is_changed_or_removed_by_hand_is_taken_back(shop):
+    for spec in ({"replicas": 7}, {"template": {"spec": {"containers": [{"name": "api", "image": "evil:1"}]}}}):
+        changed = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "shop-api-stable", "namespace": shop.namespace},
+            "spec": spec,
+        }
+        await shop.others.apply(changed, manager="hand", force=True)
+        assert ("apply", "Deployment") in writes(await shop.reconcile("shop"))
+        live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
+        assert live["spec"]["replicas"] != 7
+        assert live["spec"]["template"]["spec"]["containers"][0]["image"] != "evil:1"
+    live = await shop.others.get(SERVICE, shop.namespace, "shop-api")
+    del live["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    await shop.others.replace(live)
+    assert ("apply", "Service") in writes(await shop.reconcile("shop"))
+    live = await shop.others.get(SERVICE, shop.namespace, "shop-api")
+    assert live["metadata"]["labels"]["app.kubernetes.io/part-of"] == "shop"
+
+
+async def test_two_who_fight_over_a_field_are_named_and_left_alone(shop):
+    changed = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "shop-api-stable", "namespace": shop.namespace},
+        "spec": {"replicas": 7},
+    }
+    for _ in range(3):
+        await shop.others.apply(changed, manager="scaler", force=True)
+        assert ("apply", "Deployment") in writes(await shop.reconcile("shop"))
+        shop.now += 10
+    await shop.others.apply(changed, manager="scaler", force=True)
+    await shop.settle("shop")
+    status, reason, message = await shop.condition("shop", "FieldConflict")
+    assert (status, reason) == ("True", "FieldContested")
+    assert "Deployment shop-api-stable: scaler goes on setting spec.replicas" in message
+    live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
+    assert live["spec"]["replicas"] == 7
+    shop.now += 301
+    assert ("apply", "Deployment") in writes(await shop.reconcile("shop"))
+    shop.now += 1201
+    await shop.settle("shop")
+    assert await shop.condition("shop", "FieldConflict") is None
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+async def test_an_object_of_somebody_else_is_named_and_never_touched(world, labelled):
+    document = sample("minimal")
+    name = document["metadata"]["name"]
+    first = document["spec"]["services"][0]["name"]
+    labels = {"labels": {"resilientslice.dev/slice": name}} if labelled else {}
+    other = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": f"{name}-{first}", "namespace": world.namespace, **labels},
+        "spec": {"ports": [{"port": 9}]},
+    }
+    before = await world.others.create(other)
+    await world.apply(document)
+    await world.settle(name)
+    after = await world.others.get(SERVICE, world.namespace, f"{name}-{first}")
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    status, reason, message = await world.condition(name, "NameConflict")
+    assert (status, reason) == ("True", "NameTaken")
+    assert f"Service {name}-{first} exists and is not controlled by this slice" in message
+    assert (await world.condition(name, "Stalled"))[:2] == ("True", "NameTaken")
+    await world.others.delete(SERVICE, world.namespace, f"{name}-{first}")
+    world.now += 31
+    await world.settle(name)
+    assert await world.condition(name, "NameConflict") is None
+    assert (await world.slice(name))["status"]["phase"] == "Ready"
+
+
+async def test_a_service_that_is_removed_takes_its_objects_with_it(shop):
+    def change(document):
+        document["spec"].pop("canary", None)
+        document["spec"]["services"] = [s for s in document["spec"]["services"] if s["name"] != "worker"]
+
+    await edit(shop, change)
+    await shop.settle("shop")
+    assert "shop-worker-stable" not in await shop.names(DEPLOYMENT)
+    assert "shop-worker" not in await shop.names(NETWORK_POLICY)
+
+
+async def test_everything_is_owned_but_the_credentials(shop):
+    uid = (await shop.slice("shop"))["metadata"]["uid"]
+    for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, STATEFUL_SET, NETWORK_POLICY, CONTROLLER_REVISION):
+        for obj in await shop.others.list_all(kind, shop.namespace, label_selector="resilientslice.dev/slice=shop"):
+            assert [owner["uid"] for owner in obj["metadata"]["ownerReferences"]] == [uid], obj["metadata"]["name"]
+    for name in ("shop-postgres", "shop-redis"):
+        secret = await shop.others.get(SECRET, shop.namespace, name)
+        assert "ownerReferences" not in secret["metadata"]
+
+
+async def test_credentials_outlive_the_slice_and_are_found_again(shop):
+    before = await shop.others.get(SECRET, shop.namespace, "shop-postgres")
+    document = copy.deepcopy(shop.document)
+    await shop.others.delete(RESILIENT_SLICE, shop.namespace, "shop")
+    for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, STATEFUL_SET, NETWORK_POLICY, CONTROLLER_REVISION):
+        for name in await shop.names(kind):  # nobody collects garbage here
+            await shop.others.delete(kind, shop.namespace, name)
+    await shop.reconcile("shop")
+    await shop.apply(document)
+    await shop.reconcile("shop")
+    after = await shop.others.get(SECRET, shop.namespace, "shop-postgres")
+    assert after["data"] == before["data"]
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_a_volume_without_its_credentials_is_said_and_the_store_not_started(world):
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-shop-postgres-0", "namespace": world.namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    await world.others.create(claim)
+    await world.apply(sample("shop"))
+    await world.settle("shop")
+    status, reason, message = await world.condition("shop", "Stalled")
+    assert (status, reason) == ("True", "CredentialsMissing")
+    assert "PersistentVolumeClaim data-shop-postgres-0 holds data" in message
+    assert await world.names(STATEFUL_SET) == {"shop-redis"}
+    assert await world.others.find(SECRET, world.namespace, "shop-postgres") is None
+
+
+async def test_suspended_nothing_is_touched(shop):
+    def change(document):
+        document["spec"]["suspend"] = True
+        service(document, "api")["replicas"] = 9
+
+    await edit(shop, change)
+    made = writes(await shop.reconcile("shop"))
+    assert {kind for _, kind in made} == {"ResilientSlice"}
+    assert (await shop.slice("shop"))["status"]["phase"] == "Suspended"
+    await shop.others.delete(DEPLOYMENT, shop.namespace, "shop-api-stable")
+    assert await shop.reconcile("shop") == []
+
+
+async def test_a_refused_configuration_is_neither_stored_nor_pushed_again(shop):
+    good = (await shop.others.get(CONFIG_MAP, shop.namespace, "shop-proxy"))["data"]
+    shop.agents.refuse = "no such filter"
+
+    def change(document):
+        document["spec"].setdefault("resilience", {})["timeout"] = "5s"
+
+    pushes = len(shop.agents.pushed)
+    await edit(shop, change)
+    await shop.settle("shop")
+    assert len(shop.agents.pushed) == pushes + 1
+    assert await shop.condition("shop", "ConfigAccepted") == ("False", "Rejected", "Envoy says: no such filter")
+    assert (await shop.others.get(CONFIG_MAP, shop.namespace, "shop-proxy"))["data"] == good
+    shop.agents.refuse = ""
+    await edit(shop, lambda document: document["spec"]["resilience"].update(timeout="6s"))
+    await shop.settle("shop")
+    assert (await shop.slice("shop"))["status"]["phase"] == "Ready"
+
+
+async def test_a_decision_that_was_pushed_and_never_stored_is_made_again(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(10))
+    await shop.settle("shop")
+    state = await shop.others.get(CONFIG_MAP, shop.namespace, "shop-state")
+    await edit(shop, weigh(30))
+    await shop.settle("shop")
+    thirty = shop.agents.pushed[-1].digest
+    now = await shop.others.get(CONFIG_MAP, shop.namespace, "shop-state")
+    now["data"] = state["data"]
+    now["metadata"]["annotations"] = state["metadata"]["annotations"]
+    await shop.others.replace(now)
+    pushes = len(shop.agents.pushed)
+    shop.restart()
+    await shop.settle("shop")
+    assert len(shop.agents.pushed) == pushes
+    assert list(shop.agents.running.values()) == [thirty]
+    assert (await canary(shop))["weight"] == 30
+
+
+async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop):
+    def scaled(document):
+        service(document, "api").pop("replicas", None)
+        service(document, "api")["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
+
+    def fixed(document):
+        service(document, "api").pop("autoscaling")
+        service(document, "api")["replicas"] = 4
+
+    async def replicas():
+        return (await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable"))["spec"]["replicas"]
+
+    await edit(shop, lambda document: service(document, "api").update(replicas=5))
+    await shop.settle("shop")
+    await edit(shop, scaled)
+    await shop.settle("shop")
+    assert (await replicas(), "shop-api-stable" in await shop.names(AUTOSCALER)) == (5, True)
+    await edit(shop, fixed)
+    await shop.settle("shop")
+    assert (await replicas(), await shop.names(AUTOSCALER)) == (4, set())
+
+
+async def test_what_a_quota_refuses_is_said(shop):
+    status = {
+        "observedGeneration": 1,
+        "conditions": [
+            {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": 'pods "x" is forbidden: exceeded quota: small',
+            }
+        ],
+    }
+    shop.stuck.add("shop-api-stable")
+    await shop.others.patch_status(DEPLOYMENT, shop.namespace, "shop-api-stable", status, manager="controllers")
+    await shop.reconcile("shop")
+    status, reason, message = await shop.condition("shop", "Ready")
+    assert (status, reason) == ("False", "QuotaExceeded")
+    assert "shop-api-stable: raise the ResourceQuota" in message
+
+
+async def test_a_right_that_is_missing_is_said_and_the_rest_serves(shop, api):
+    name = f"limited-{secrets.token_hex(3)}"
+    rules = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [
+            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": ["resilientslice.dev", "events.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+            {"apiGroups": [""], "resources": ["configmaps", "serviceaccounts"], "verbs": ["*"]},
+        ],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+    }
+    for obj in (rules, binding):
+        api.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj))
+
+    await edit(shop, lambda document: service(document, "api").update(replicas=3))
+    async with Impersonating(api.login, name) as session:
+        shop.client = KubeClient(session)
+        shop.restart()
+        await shop.settle("shop")
+    status, reason, message = await shop.condition("shop", "Stalled")
+    assert (status, reason) == ("True", "Forbidden")
+    assert "Deployment shop-api-stable: the operator may not do this; grant it" in message
+
+
+class Impersonating(Session):
+    """As somebody else, by the API server's own means."""
+
+    def __init__(self, login, user):
+        super().__init__(login)
+        self._user = user
+
+    def _prepared(self, path):
+        http, headers, url = super()._prepared(path)
+        return http, {**headers, "Impersonate-User": self._user}, url
