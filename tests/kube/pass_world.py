@@ -1,10 +1,8 @@
 """A cluster in miniature on the real API server: it plays controllers and Envoys, and counts our requests."""
 
-import asyncio
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, ProxyPod
@@ -37,7 +35,7 @@ class FakeAgents:
     def follow(self, key: SliceKey, pods: Sequence[ProxyPod]) -> None:
         self.pods[key] = pods
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:  # noqa: ARG002
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
         names = [pod.name for pod in self.pods.get(key, ()) if not pod.deleting]
         digest = self.running.get(key)
         refused, words = self.refused.get(key, ("", ""))
@@ -173,14 +171,3 @@ class World:
 
 def writes(made: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [request for request in made if request[0] in WRITES]
-
-
-async def until_settled(world: World, name: str, condition: Callable[[Any], bool]) -> Object:
-    for _ in range(20):
-        await world.settle(name)
-        found = await world.slice(name)
-        if condition(found["status"]):
-            return found
-        world.now += 1.0
-        await asyncio.sleep(0)
-    raise AssertionError(f"not reached: {found['status']}")

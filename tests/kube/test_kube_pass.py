@@ -154,7 +154,7 @@ async def test_a_weight_left_behind_does_not_ship_the_next_image(shop):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(DEPLOYMENT, "shop-api-stable"), (SERVICE, "shop-api"), (NETWORK_POLICY, "shop"), (CONFIG_MAP, "shop-state")],
-    ids=lambda found: str(found),
+    ids=str,
 )
 async def test_a_child_that_is_deleted_comes_back(shop, kind, name):
     await shop.others.delete(kind, shop.namespace, name)

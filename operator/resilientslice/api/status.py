@@ -36,6 +36,8 @@ class ConditionType(StrEnum):
     SLO_MET = "SLOMet"
     RATE_LIMIT_HEALTHY = "RateLimitHealthy"
     BACKUP_HEALTHY = "BackupHealthy"
+    NAME_CONFLICT = "NameConflict"
+    FIELD_CONFLICT = "FieldConflict"
 
 
 class Condition(Model):

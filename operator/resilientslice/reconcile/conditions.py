@@ -6,6 +6,7 @@ from typing import Literal
 
 from resilientslice.api.status import Condition, ConditionType
 from resilientslice.canary.state import Phase, Reason
+from resilientslice.reconcile.observed import Trouble, TroubleKind
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.reconcile.view import View
 
@@ -22,6 +23,8 @@ OURS = frozenset(
         ConditionType.STALLED,
         ConditionType.CONFIG_ACCEPTED,
         ConditionType.CANARY_HEALTHY,
+        ConditionType.NAME_CONFLICT,
+        ConditionType.FIELD_CONFLICT,
     }
 )
 """Others are written by others, and kept."""
@@ -40,7 +43,15 @@ class Finding:
 
 
 def findings_of(view: View) -> tuple[Finding, ...]:
-    found = (_ready(view), _reconciling(view), _stalled(view), _config_accepted(view), _canary_healthy(view))
+    found = (
+        _ready(view),
+        _reconciling(view),
+        _stalled(view),
+        _config_accepted(view),
+        _canary_healthy(view),
+        _conflict(ConditionType.NAME_CONFLICT, view.troubles(TroubleKind.NAME_CONFLICT)),
+        _conflict(ConditionType.FIELD_CONFLICT, view.troubles(TroubleKind.FIELD_CONFLICT)),
+    )
     return tuple(finding for finding in found if finding is not None)
 
 
@@ -68,14 +79,25 @@ def _ready(view: View) -> Finding:
     if view.rejected:
         return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
     if not view.proxies.total:
-        return _not_ready("NoProxies", "No Envoy runs yet.")
+        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, "No Envoy runs yet."))
     if view.missing:
-        return _not_ready("PodsNotReady", f"Not ready: {', '.join(view.missing)}.")
+        said = _with_pods(view, f"Not ready: {', '.join(view.missing)}.")
+        return _not_ready(_pods_reason(view, "PodsNotReady"), said)
     if not view.serves:
         return _not_ready("ConfigPending", "Not every Envoy has acknowledged its configuration yet.")
     trust = EVERYONE_TRUSTED if _trusts_everyone(view) else ""
     parts = (f"{view.memory.stable.name} serves.", view.waits, trust)
     return Finding(ConditionType.READY, TRUE, "Serving", " ".join(part for part in parts if part))
+
+
+def _pods_reason(view: View, otherwise: str) -> str:
+    troubles = view.troubles(TroubleKind.PODS)
+    return troubles[0].reason if troubles else otherwise
+
+
+def _with_pods(view: View, message: str) -> str:
+    """With why pods don't come up, where that is known."""
+    return " ".join((message, *(trouble.message for trouble in view.troubles(TroubleKind.PODS)))).strip()
 
 
 def _not_ready(reason: str, message: str) -> Finding:
@@ -93,9 +115,9 @@ def _reconciling(view: View) -> Finding:
     if view.rejected:
         return Finding(ConditionType.RECONCILING, FALSE, "ConfigRejected", "Waits for an edit; see Stalled.")
     if view.canary_moves:
-        return moving(f"Canary{view.state.phase}", view.waits)
+        return moving(f"Canary{view.state.phase}", _with_pods(view, view.waits))
     if view.rolling:
-        return moving("RollingOut", f"Waits for {', '.join(view.rolling)}.")
+        return moving("RollingOut", _with_pods(view, f"Waits for {', '.join(view.rolling)}."))
     if not view.accepted:
         return moving("ConfigPending", "Waits until every Envoy has acknowledged its configuration.")
     if view.state.reason is Reason.STALE_WEIGHT:
@@ -106,7 +128,17 @@ def _reconciling(view: View) -> Finding:
 def _stalled(view: View) -> Finding:
     if view.rejected:
         return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", f"Envoy says: {view.rejected}")
+    refused = view.troubles(TroubleKind.REFUSED, TroubleKind.NAME_CONFLICT)
+    if refused:
+        return Finding(ConditionType.STALLED, TRUE, refused[0].reason, " ".join(trouble.message for trouble in refused))
     return Finding(ConditionType.STALLED, FALSE, "NotStalled")
+
+
+def _conflict(kind: ConditionType, troubles: tuple[Trouble, ...]) -> Finding | None:
+    """Only while there is one."""
+    if not troubles:
+        return None
+    return Finding(kind, TRUE, troubles[0].reason, " ".join(trouble.message for trouble in troubles))
 
 
 def _config_accepted(view: View) -> Finding:

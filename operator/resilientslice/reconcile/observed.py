@@ -6,6 +6,7 @@ traffic.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from resilientslice.canary.state import Attempts
 from resilientslice.reconcile.memory import Memory
@@ -62,6 +63,28 @@ class EjectedHost:
     """Seconds since the epoch when it was first seen ejected."""
 
 
+class TroubleKind(StrEnum):
+    """What a trouble does to the slice."""
+
+    PODS = "Pods"
+    """Replicas don't come up: an image, a quota, a crash. It may pass by itself."""
+    REFUSED = "Refused"
+    """Something can't be made true until somebody changes it; what was there before goes on serving."""
+    NAME_CONFLICT = "NameConflict"
+    """Somebody else's object has a name that the slice needs."""
+    FIELD_CONFLICT = "FieldConflict"
+    """Somebody else goes on setting a field that the slice sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`reason` is one word for machines; `message` says what is wrong with which object, and what to do."""
+
+    kind: TroubleKind
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """`memory` is what the last `Plan` said to remember; None on the very first pass."""
@@ -76,3 +99,5 @@ class Observed:
     budget: bool | None = None
     """There is error budget left; None if nobody counts it."""
     ejections: tuple[EjectedHost, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    """What stands in the way, the most important first."""

@@ -69,15 +69,16 @@ def plan(
     place: Place,
     images: Images = DEFAULT_IMAGES,
     sleep_action: bool = True,
+    wanted: Revision | None = None,
 ) -> Plan:
     """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
 
-    `sleep_action` as in `revision_of`. Nothing in the result may be changed in place. Raises KeyError when `place`
-    leaves out a service with a port.
+    `wanted` is `wanted_revision` of the same slice and memory, where it is known. `sleep_action` as in `revision_of`.
+    Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
     """
     if slice_.spec.suspend:
         return Plan(desired=None, memory=observed.memory, status=suspended_status(slice_, now))
-    wanted = wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
+    wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
     before = observed.memory or _adopt(wanted, now)
     seen = signals_of(before, observed)
     decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)

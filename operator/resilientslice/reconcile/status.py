@@ -69,6 +69,28 @@ def suspended_status(slice_: ResilientSlice, now: float) -> Status:
     )
 
 
+def invalid_status(previous: Status, generation: int, problems: str, now: float) -> Status:
+    """Of a resource that can't be understood. What was observed before stays: the last good configuration serves."""
+    findings = (
+        Finding(ConditionType.RECONCILING, FALSE, "InvalidSpec", "Waits for an edit; see Stalled."),
+        Finding(
+            ConditionType.STALLED,
+            TRUE,
+            "InvalidSpec",
+            f"Nothing was changed, what ran before goes on. Correct the resource: {problems}",
+        ),
+    )
+    types = {finding.type.value for finding in findings}
+    kept = (condition for condition in previous.conditions if condition.type not in types)
+    return previous.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": Phase.STALLED,
+            "conditions": (*with_times(findings, previous.conditions, generation=generation, now=now), *kept),
+        }
+    )
+
+
 def _phase(view: View, findings: tuple[Finding, ...]) -> Phase:
     statuses = {finding.type: finding.status for finding in findings}
     if statuses[ConditionType.STALLED] == TRUE:

@@ -6,7 +6,7 @@ from functools import cached_property
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, Reason, State
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.observed import Observed, Proxies, Workload
+from resilientslice.reconcile.observed import Observed, Proxies, Trouble, TroubleKind, Workload
 from resilientslice.reconcile.signals import pending
 from resilientslice.render.names import Track
 from resilientslice.render.tracks import CanaryTrack
@@ -71,6 +71,9 @@ class View:
         state = self.state
         resting = state.phase is Phase.PAUSED or (state.reason is Reason.PINNED and state.weight == state.observed)
         return state.phase in _UNDER_WAY or (state.phase is Phase.PROGRESSING and not resting)
+
+    def troubles(self, *kinds: TroubleKind) -> tuple[Trouble, ...]:
+        return tuple(trouble for trouble in self.observed.troubles if trouble.kind in kinds)
 
     def workload(self, service: str, track: Track) -> Workload | None:
         return self.observed.workloads.get((service, track))

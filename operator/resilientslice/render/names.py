@@ -47,6 +47,11 @@ def limits_name(slice_name: str) -> str:
     return f"{slice_name}-limits"
 
 
+def state_name(slice_name: str) -> str:
+    """The ConfigMap with what is remembered of the slice."""
+    return f"{slice_name}-state"
+
+
 def store_name(slice_name: str, store: str) -> str:
     return f"{slice_name}-{store}"
 

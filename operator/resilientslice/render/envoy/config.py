@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Resource = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EnvoyConfig:
     """Resources in protocol buffers' JSON, in the order in which Envoy must learn of them to drop no request.
 
@@ -21,7 +22,7 @@ class EnvoyConfig:
     listeners: tuple[Resource, ...]
     routes: tuple[Resource, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """64 hexadecimal digits of the canonical JSON: equal if and only if the resources are."""
         return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()

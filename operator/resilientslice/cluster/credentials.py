@@ -1,0 +1,110 @@
+"""Passwords of the stores: drawn once, made and never changed, and, like the volumes, left behind with the slice.
+
+A Secret is only ever asked for by its name. Credentials that are there already are used, whoever made them: the volume
+of a slice that was deleted can only be opened with them. For the same reason a volume without them is an error that
+nobody but a person can resolve: new ones would look right, and no service could log in.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import DeletionPolicy, ResilientSlice
+from resilientslice.cluster.held import Held
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.errors import AlreadyExistsError
+from resilientslice.kube.kinds import SECRET, VOLUME_CLAIM, Kind, Object
+from resilientslice.reconcile.children import MANAGER
+from resilientslice.reconcile.expected import owned
+from resilientslice.reconcile.observed import Trouble, TroubleKind
+from resilientslice.render.names import store_name
+from resilientslice.render.stores import managed_stores
+from resilientslice.render.stores.credentials import render_credentials
+from resilientslice.render.stores.workload import DATA
+
+PASSWORD_BYTES = 24
+_KEYS = {
+    StoreName.POSTGRES: ("password", "superuser-password", "url"),
+    StoreName.REDIS: ("password", "auth.conf", "url"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    client: KubeClient
+
+    async def ensure(self, slice_: ResilientSlice, held: Held) -> tuple[Trouble, ...]:
+        """Makes what is missing. Troubles are terminal: the stores they are about must not be started."""
+        found: list[Trouble] = []
+        for store in managed_stores(slice_):
+            name = store_name(slice_.name, store)
+            settled = f"{name} {slice_.spec.deletion_policy}"
+            if settled in held.credentials:
+                continue
+            trouble = await self._ensure(slice_, store, name)
+            if trouble is None:
+                held.credentials |= {settled}
+            else:
+                found.append(trouble)
+        return tuple(found)
+
+    async def _ensure(self, slice_: ResilientSlice, store: StoreName, name: str) -> Trouble | None:
+        secret = await self.client.find(SECRET, slice_.namespace, name)
+        volume_name = f"{DATA}-{name}-0"
+        volume = await self.client.find(VOLUME_CLAIM, slice_.namespace, volume_name)
+        if secret is None and volume is not None:
+            return _refused("CredentialsMissing", _without_credentials(slice_, store, name, volume_name))
+        if secret is not None:
+            missing = [key for key in _KEYS[store] if key not in (secret.get("data") or {})]
+            if missing:
+                return _refused("CredentialsDamaged", _damaged(slice_, name, missing))
+        else:
+            await self._create(slice_, store)
+        for kind, present in ((SECRET, secret), (VOLUME_CLAIM, volume)):
+            if present is not None:
+                await self._follow_policy(slice_, kind, present)
+        return None
+
+    async def _create(self, slice_: ResilientSlice, store: StoreName) -> None:
+        """Create, never apply: somebody who was quicker keeps what he made."""
+        made = render_credentials(
+            slice_,
+            store,
+            password=secrets.token_urlsafe(PASSWORD_BYTES),
+            superuser_password=secrets.token_urlsafe(PASSWORD_BYTES),
+        )
+        if slice_.spec.deletion_policy is DeletionPolicy.DELETE:
+            made = owned(slice_, made)
+        try:
+            await self.client.create(made)
+        except AlreadyExistsError:
+            return
+
+    async def _follow_policy(self, slice_: ResilientSlice, kind: Kind, present: Object) -> None:
+        """Under Delete they go with the slice, under Retain they have no owner."""
+        uids = {owner.get("uid") for owner in present["metadata"].get("ownerReferences") or ()}
+        delete = slice_.spec.deletion_policy is DeletionPolicy.DELETE
+        if delete == (slice_.metadata.uid in uids):
+            return
+        metadata = {key: present["metadata"][key] for key in ("name", "namespace", "uid")}
+        only = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+        await self.client.apply(owned(slice_, only) if delete else only, manager=MANAGER, force=True)
+
+
+def _without_credentials(slice_: ResilientSlice, store: StoreName, name: str, volume: str) -> str:
+    return (
+        f"PersistentVolumeClaim {volume} holds data of {store}, but Secret {name}, which opens it, is gone. Restore "
+        f"the Secret in namespace {slice_.namespace}, or delete the PersistentVolumeClaim and with it the data. "
+        f"{store} is not started before that."
+    )
+
+
+def _damaged(slice_: ResilientSlice, name: str, missing: list[str]) -> str:
+    return (
+        f"Secret {name} in namespace {slice_.namespace} lacks {', '.join(missing)}. Restore it; it is not made anew, "
+        "because the store's data can only be opened with it."
+    )
+
+
+def _refused(reason: str, message: str) -> Trouble:
+    return Trouble(TroubleKind.REFUSED, reason, message)

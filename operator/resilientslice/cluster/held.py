@@ -1,0 +1,77 @@
+"""What this process knows of one slice. All of it can be found again: in the cluster, or by a few minutes' watching."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.canary.state import Event
+from resilientslice.cluster.trouble import Refusal
+from resilientslice.reconcile.children import ChildId
+from resilientslice.reconcile.expected import Expected
+from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.observed import Trouble
+from resilientslice.reconcile.retakes import Contests
+from resilientslice.render.metadata import Object
+from resilientslice.render.revision import Revision
+
+Epoch = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Held:
+    """Times are seconds since the epoch."""
+
+    uid: str
+    memory: Memory | None = None
+    loaded: bool = False
+    """`memory` was looked for in the cluster."""
+    planned: bool = False
+    """A plan was made before: nothing has to be recovered."""
+    again: bool = False
+    """Something was learned in this pass that its status doesn't say yet."""
+    slice_: ResilientSlice | None = None
+    """As parsed from the generation in it."""
+    expected: Mapping[ChildId, Expected] = field(default_factory=dict)
+    basis: tuple[Any, ...] = ()
+    """What `expected` was rendered from."""
+    config: str = ""
+    """Digest of the Envoys' configuration in `expected`."""
+    state: Expected | None = None
+    state_of: Object = field(default_factory=dict)
+    """What `state` was made from."""
+    wanted: tuple[tuple[Any, ...], Revision] | None = None
+    """The revision that the spec asks for, and what it was worked out from."""
+    revisions: frozenset[str] = frozenset()
+    """ControllerRevisions that are known to be stored."""
+    as_applied: dict[ChildId, tuple[str, str]] = field(default_factory=dict)
+    contests: Contests = field(default_factory=Contests)
+    refusals: dict[ChildId, Refusal] = field(default_factory=dict)
+    foreign: tuple[ChildId, ...] = ()
+    """Objects with our label that somebody else controls."""
+    strangers: dict[ChildId, float] = field(default_factory=dict)
+    """Objects without our label that have a name we need, and when to look again."""
+    terminal: tuple[Trouble, ...] = ()
+    """What else stands in the way, as of the last pass."""
+    pods: tuple[Trouble, ...] = ()
+    pods_due: float | None = None
+    """When the pods are to be asked (again) why they don't come up; None while they do."""
+    events: tuple[Event, ...] = ()
+    """Still to be told."""
+    status_written: float = 0.0
+    epoch: Epoch = (0, 0)
+    """Of the configuration that was pushed last."""
+    credentials: frozenset[str] = frozenset()
+    """Secrets that are known to be there."""
+
+    def troubles(self, now: float) -> tuple[Trouble, ...]:
+        """Without those of names and pods, which are read off the cluster in each pass."""
+        refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals) if self.refusals[key].until > now)
+        return (*self.terminal, *refused)
+
+    def deadlines(self, now: float) -> list[float]:
+        """When time alone makes another pass worth while."""
+        found = [refusal.until for refusal in self.refusals.values()]
+        found += list(self.strangers.values())
+        contested = self.contests.deadline(now)
+        return [*found, *([contested] if contested else []), *([self.pods_due] if self.pods_due else [])]

@@ -1,0 +1,159 @@
+"""Writes what a difference says, one kind after the other, and takes note of what the API server answers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import groupby
+
+from resilientslice.cluster.held import Held
+from resilientslice.cluster.trouble import RETRY_SECONDS, refusal_of
+from resilientslice.kube.cache import Child, Children, controller_uid
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.errors import ConflictError, KubeError
+from resilientslice.kube.kinds import CHILD_KINDS, Object, SliceKey, kind_of
+from resilientslice.reconcile.children import (
+    DIGEST_ANNOTATION,
+    MANAGER,
+    REPLICAS_MANAGER,
+    ChildId,
+    note_of,
+)
+from resilientslice.reconcile.difference import Action, Change, Difference
+from resilientslice.reconcile.ownership import lost_fields
+
+_log = logging.getLogger(__name__)
+
+AT_ONCE = 8
+"""Writes of one slice under way at a time."""
+BEFORE_PODS = frozenset({"ServiceAccount", "NetworkPolicy", "ConfigMap"})
+"""No pod starts without these: it would run without isolation, or not at all."""
+POD_OWNERS = frozenset({"StatefulSet", "Deployment"})
+_KINDS = {kind.kind: kind for kind in CHILD_KINDS}
+
+Finished = Callable[[Change], Object]
+"""The object of a change, complete with what is only known when it is written."""
+
+
+class ObjectWriter:
+    """Of one pass over one slice. Refusals and strangers end up in `held`; what passes by itself is raised."""
+
+    def __init__(
+        self, client: KubeClient, children: Children, key: SliceKey, *, held: Held, now: float, finished: Finished
+    ) -> None:
+        self._client = client
+        self._children = children
+        self._key = key
+        self._held = held
+        self._now = now
+        self._finished = finished
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def carry_out(self, difference: Difference) -> None:
+        """Raises KubeError for the first failure that is worth another try soon, after everything else was tried."""
+        failures: list[KubeError] = []
+        isolated = not any(kind in BEFORE_PODS for kind, _ in difference.strangers)
+        for kind, changes in groupby(difference.changes, key=lambda change: change.id[0]):
+            if kind in POD_OWNERS and not isolated:
+                continue
+            failed = await self._all(self._write(change) for change in changes)
+            stopped = failed or any(other == kind for other, _ in (*self._held.refusals, *self._held.strangers))
+            isolated = isolated and not (kind in BEFORE_PODS and stopped)
+            failures += failed
+        for child in difference.gone:
+            failures += await self._all([self._remove(child)])
+        if failures:
+            raise failures[0]
+
+    async def _all(self, writes: Iterable[Awaitable[None]]) -> list[KubeError]:
+        found = await asyncio.gather(*(self._one(write) for write in writes), return_exceptions=True)
+        return _kube_errors(found)
+
+    async def _one(self, write: Awaitable[None]) -> None:
+        async with self._places:
+            await write
+
+    async def _write(self, change: Change) -> None:
+        try:
+            await self._changed(change)
+        except KubeError as error:
+            refusal = refusal_of(change.id, change.expected.digest, error, self._now)
+            if refusal is None:
+                raise
+            self._held.refusals[change.id] = refusal
+        else:
+            self._held.refusals.pop(change.id, None)
+
+    async def _changed(self, change: Change) -> None:
+        wanted = self._finished(change)
+        uid = ""
+        if change.action is not Action.UPDATE:
+            live = await self._client.find(kind_of(wanted), self._key.namespace, change.id[1])
+            if live is not None and controller_uid(live) != self._held.uid:
+                self._held.strangers[change.id] = self._now + RETRY_SECONDS
+                return
+            uid = live["metadata"]["uid"] if live else ""
+            if live is not None and change.action is Action.RETAKE:
+                self._note_contest(change.id, live, wanted)
+        else:
+            child = self._children.of(self._key).get(change.id)
+            uid = child.uid if child else ""
+        self._held.strangers.pop(change.id, None)
+        await self._apply(change, wanted, uid)
+
+    def _note_contest(self, child: ChildId, live: Object, wanted: Object) -> None:
+        lost = lost_fields(live, wanted, MANAGER)
+        _log.info("%s: %s changed by others, taken back: %s", self._key, " ".join(child), lost)
+        self._held.contests = self._held.contests.retaken(child, lost, self._now)
+
+    async def _apply(self, change: Change, wanted: Object, uid: str) -> None:
+        if change.hand_over is not None:
+            uid = await self._hand_over(change, wanted, uid)
+        answer = await self._client.apply(_with_uid(wanted, uid), manager=MANAGER, force=True)
+        self._saw(answer)
+        child = self._children.of(self._key).get(change.id)
+        if child is not None and note_of(child).fields != change.expected.shape:
+            self._note_as_applied(change, child)
+
+    def _note_as_applied(self, change: Change, child: Child) -> None:
+        """The API server keeps less than was applied: a field that this version of it doesn't know."""
+        digest = child.annotations.get(DIGEST_ANNOTATION, "")
+        self._held.as_applied[change.id] = (digest, note_of(child).fields)
+
+    async def _hand_over(self, change: Change, wanted: Object, uid: str) -> str:
+        """`replicas` gets a second owner before the first gives it up, so that it keeps its value meanwhile."""
+        spec = {"replicas": change.hand_over}
+        if change.action is Action.CREATE:
+            first = await self._client.apply(
+                {**wanted, "spec": {**wanted["spec"], **spec}}, manager=MANAGER, force=True
+            )
+            uid = first["metadata"]["uid"]
+        metadata = wanted["metadata"]
+        identity = {"name": metadata["name"], "namespace": metadata["namespace"]}
+        only = {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"], "metadata": identity, "spec": spec}
+        await self._client.apply(_with_uid(only, uid), manager=REPLICAS_MANAGER, force=True)
+        return uid
+
+    def _saw(self, answer: Object) -> None:
+        self._children.saw(answer)
+
+    async def _remove(self, key: ChildId) -> None:
+        child = self._children.of(self._key).get(key)
+        if child is None:
+            return
+        try:
+            await self._client.delete(_KINDS[child.kind], self._key.namespace, child.name, uid=child.uid)
+        except ConflictError:
+            _log.info("%s: %s was replaced by another one, which is not removed", self._key, " ".join(key))
+
+
+def _with_uid(wanted: Object, uid: str) -> Object:
+    """So that an object which was replaced meanwhile is never touched."""
+    return {**wanted, "metadata": {**wanted["metadata"], "uid": uid}} if uid else wanted
+
+
+def _kube_errors(found: Sequence[BaseException | None]) -> list[KubeError]:
+    """Raises whatever is no KubeError."""
+    for error in found:
+        if isinstance(error, BaseException) and not isinstance(error, KubeError):
+            raise error
+    return [error for error in found if isinstance(error, KubeError)]

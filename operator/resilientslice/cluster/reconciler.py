@@ -1,0 +1,318 @@
+"""One pass over one slice: gather → plan → push → apply → status.
+
+The push comes first of all that is written, because callers wait for it: before it, nothing is rendered, compared or
+asked that the Envoys don't need. What is decided once is kept in `Held` and made durable right after the push; should
+the process end in between, `reconcile.recovery` finds out.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.status import Status
+from resilientslice.canary.state import Phase
+from resilientslice.cluster.credentials import Credentials
+from resilientslice.cluster.held import Held
+from resilientslice.cluster.objects import ObjectWriter
+from resilientslice.cluster.pods import PodInquiry
+from resilientslice.cluster.remember import Remembering
+from resilientslice.cluster.rendered import configuration_id, expected_objects, proxy_configuration
+from resilientslice.cluster.report import Report
+from resilientslice.cluster.understood import understand
+from resilientslice.kube.cache import Children
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.kinds import Object, SliceKey
+from resilientslice.kube.slices import Slices
+from resilientslice.observe.gather import Obstacles, gather
+from resilientslice.observe.proxies import Agents, Seen
+from resilientslice.reconcile.children import ChildId
+from resilientslice.reconcile.difference import Change, Difference, difference_of
+from resilientslice.reconcile.memory import UnreadableMemoryError
+from resilientslice.reconcile.observed import Observed
+from resilientslice.reconcile.plan import Desired, Plan, plan
+from resilientslice.reconcile.queue import Result
+from resilientslice.reconcile.record import record_of
+from resilientslice.reconcile.recovery import recovered
+from resilientslice.reconcile.revisions import wanted_revision
+from resilientslice.reconcile.status import invalid_status
+from resilientslice.render.images import DEFAULT_IMAGES, Images
+from resilientslice.render.names import proxy_name, store_name
+from resilientslice.render.proxy import cluster_topology
+from resilientslice.render.revision import Revision
+from resilientslice.render.stores import managed_stores
+
+_log = logging.getLogger(__name__)
+
+MOST_TURNS = 4
+"""Decisions that follow each other within one pass: acknowledged, so the next one, so pushed …"""
+DRAIN_SECONDS = 0.5
+"""While requests leave a canary: Envoy counts them and tells nobody."""
+SYNC_SECONDS = 0.5
+RETRY_SECONDS = 1.0
+"""Until a configuration is handed again to an Envoy that did not answer."""
+
+
+class NotSyncedError(Exception):
+    """Not everything was listed yet: nothing may be concluded from what is missing."""
+
+    retry_after = SYNC_SECONDS
+
+
+@dataclass(slots=True)
+class Timings:
+    """CPU and wall seconds of the last pass by stage, for whoever measures."""
+
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _last: tuple[float, float] = (0.0, 0.0)
+
+    def begin(self) -> None:
+        self.stages, self._last = {}, (time.process_time(), time.perf_counter())
+
+    def mark(self, stage: str) -> None:
+        now = (time.process_time(), time.perf_counter())
+        before = self.stages.get(stage, (0.0, 0.0))
+        self.stages[stage] = (before[0] + now[0] - self._last[0], before[1] + now[1] - self._last[1])
+        self._last = now
+
+
+class Reconciler:
+    """Owns what is held of each slice. `reconcile` is called for one key at a time, and never twice for the same."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        slices: Slices,
+        children: Children,
+        agents: Agents,
+        *,
+        images: Images = DEFAULT_IMAGES,
+        sleep_action: bool = True,
+        instance: str = "resilientslice",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`sleep_action` as in `revision_of`. `clock` gives seconds since the epoch."""
+        self._client = client
+        self._slices = slices
+        self._children = children
+        self._agents = agents
+        self._images = images
+        self._sleep_action = sleep_action
+        self._clock = clock
+        self._remembering = Remembering(client, children)
+        self._credentials = Credentials(client)
+        self._pods = PodInquiry(client)
+        self._report = Report(client, slices, instance)
+        self._held: dict[SliceKey, Held] = {}
+        self.timings = Timings()
+
+    async def reconcile(self, key: SliceKey) -> Result:
+        """One pass. Raises KubeError for what is worth another try, NotSyncedError before everything was listed."""
+        self.timings.begin()
+        raw = self._slices.get(key)
+        if raw is None or "deletionTimestamp" in raw["metadata"]:
+            self._forget(key)
+            return Result()
+        if not self._children.synced():
+            raise NotSyncedError(f"{key}: waits until everything was listed: {', '.join(self._children.missing())}")
+        held = self._held_of(key, raw)
+        understood = understand(raw, held)
+        if understood.slice_ is None:
+            return await self._stall(key, raw, held, understood.status, understood.problems)
+        try:
+            await self._load(key, held)
+        except UnreadableMemoryError as error:
+            return await self._stall(key, raw, held, understood.status, str(error))
+        return await self._pass(key, raw, held, understood.slice_)
+
+    async def _pass(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice) -> Result:
+        self._agents.follow(key, self._children.proxies(key))
+        now = self._clock()
+        self.timings.mark("read")
+        planned, pushed = await self._decide(key, held, slice_, now)
+        failure: Exception | None = None
+        if planned.desired is not None and planned.memory is not None:
+            try:
+                await self._carry_out(key, held, planned, planned.desired, now)
+            except Exception as error:
+                failure = error
+        self.timings.mark("apply")
+        later = await self._report.write(key, raw, held, before=slice_.status, after=planned.status, now=self._clock())
+        self.timings.mark("status")
+        if failure is not None:
+            raise failure
+        return Result(self._next(held, planned, pushed, later, now))
+
+    async def _decide(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, bool]:
+        """Plans, and pushes what the Envoys are to run, until there is nothing new to push or they don't answer.
+        True if not every Envoy has taken what was pushed last."""
+        planned, seen = self._plan(key, held, slice_, now)
+        for _ in range(MOST_TURNS):
+            if planned.desired is None or not _to_push(planned.desired, seen):
+                return planned, False
+            held.epoch = await self._agents.push(key, planned.desired.envoy)
+            self.timings.mark("push")
+            digest = planned.desired.envoy.digest
+            planned, seen = self._plan(key, held, slice_, now)
+            if seen.refused != digest and not seen.proxies.all_run(digest):
+                return planned, True
+        return planned, True
+
+    def _plan(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, Seen]:
+        seen = self._seen(key, held)
+        observed = self._gather(key, held, seen, now)
+        self.timings.mark("gather")
+        planned = self._planned(held, slice_, observed, now)
+        self.timings.mark("plan")
+        held.memory = planned.memory
+        held.events = (*held.events, *planned.events)
+        return planned, seen
+
+    def _planned(self, held: Held, slice_: ResilientSlice, observed: Observed, now: float) -> Plan:
+        def make(seen: Observed) -> Plan:
+            return plan(
+                slice_,
+                seen,
+                now,
+                place=cluster_topology,
+                images=self._images,
+                sleep_action=self._sleep_action,
+                wanted=self._wanted(held, slice_, seen),
+            )
+
+        if not held.planned:
+            observed, events = recovered(observed, make)
+            held.memory, held.events, held.planned = observed.memory, (*held.events, *events), True
+        return make(observed)
+
+    def _wanted(self, held: Held, slice_: ResilientSlice, observed: Observed) -> Revision:
+        """Worked out again only when something that it is made from has changed: a weight is not."""
+        memory, spec = observed.memory, slice_.spec
+        header = spec.canary.header if spec.canary else None
+        bare = spec.model_copy(update={"canary": None, "suspend": False})
+        known = (memory.stable, memory.canary, memory.history) if memory else None
+        basis: tuple[Any, ...] = (bare, header, known)
+        if held.wanted is None or held.wanted[0] != basis:
+            found = wanted_revision(slice_, memory, sleep_action=self._sleep_action)
+            held.wanted = (basis, found)
+        return held.wanted[1]
+
+    def _seen(self, key: SliceKey, held: Held) -> Seen:
+        canary = held.memory.state.services if held.memory and held.memory.canary else ()
+        return self._agents.seen(key, canary)
+
+    def _gather(self, key: SliceKey, held: Held, seen: Seen, now: float) -> Observed:
+        held.contests = held.contests.current(now)
+        strangers = {*held.foreign, *held.strangers}
+        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods)
+        children = self._children.of(key).values()
+        return gather(held.memory, children, held.uid, seen, obstacles, now=now)
+
+    async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> None:
+        """Everything but the Envoys' configuration, which they have by now."""
+        memory = planned.memory
+        if memory is None:
+            return
+        record = record_of(desired.slice_, memory)
+        taken = await self._remembering.store_revisions(desired.slice_, held, record)
+        self.timings.mark("revisions")
+        missing = await self._credentials.ensure(desired.slice_, held)
+        before = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
+        held.terminal = (*taken, *missing)
+        if taken:
+            held.again = before[0] != held.terminal
+            return
+        expected = expected_objects(desired, record, held)
+        self.timings.mark("render")
+        difference = self._difference(key, held, expected, desired, now)
+        writer = ObjectWriter(
+            self._client, self._children, key, held=held, now=now, finished=lambda c: _finished(c, desired, held)
+        )
+        self.timings.mark("compare")
+        try:
+            await writer.carry_out(difference)
+            await self._remembering.forget_revisions(key, held, record)
+            await self._pods.ask(key, held, planned.status, now)
+        finally:
+            after = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
+            held.again = after != before
+
+    def _difference(self, key: SliceKey, held: Held, expected: Any, desired: Desired, now: float) -> Difference:
+        withheld = set(held.contests.held(now)) | self._withheld(key, held, desired)
+        digests = {child: entry.digest for child, entry in expected.items()}
+        for child, refusal in list(held.refusals.items()):
+            if refusal.until > now and digests.get(child) == refusal.digest:
+                withheld.add(child)
+            else:
+                del held.refusals[child]
+        held.strangers = {child: until for child, until in held.strangers.items() if child in expected}
+        withheld |= {child for child, until in held.strangers.items() if until > now}
+        found = difference_of(expected, self._children.of(key), held.uid, as_applied=held.as_applied, held=withheld)
+        held.foreign = found.strangers
+        return found
+
+    def _withheld(self, key: SliceKey, held: Held, desired: Desired) -> set[ChildId]:
+        """A configuration that an Envoy refused is not stored for the next one to start from; and a store without its
+        credentials is not started."""
+        slice_, found = desired.slice_, set[ChildId]()
+        if self._seen(key, held).refused == desired.envoy.digest:
+            found |= {configuration_id(slice_.name), ("Deployment", proxy_name(slice_.name))}
+        for store in managed_stores(slice_):
+            name = store_name(slice_.name, store)
+            if f"{name} {slice_.spec.deletion_policy}" not in held.credentials:
+                found.add(("StatefulSet", name))
+        return found
+
+    def _next(self, held: Held, planned: Plan, pushed: bool, later: float | None, now: float) -> float | None:
+        times = [at for at in (planned.next_deadline, later, *held.deadlines(now)) if at is not None]
+        if held.again:
+            held.again = False
+            times.append(now)
+        if pushed:
+            times.append(now + RETRY_SECONDS)
+        state = planned.memory.state if planned.memory else None
+        if state is not None and state.phase is Phase.DRAINING:
+            times.append(now + DRAIN_SECONDS)
+        return min(times, default=None)
+
+    async def _stall(self, key: SliceKey, raw: Object, held: Held, before: Status, problems: str) -> Result:
+        """Nothing is touched; the last good configuration serves."""
+        generation = raw["metadata"].get("generation", 0)
+        now = self._clock()
+        after = invalid_status(before, generation, problems, now)
+        return Result(await self._report.write(key, raw, held, before=before, after=after, now=now))
+
+    async def _load(self, key: SliceKey, held: Held) -> None:
+        if not held.loaded:
+            held.memory = await self._remembering.load(key, held)
+            held.loaded = True
+
+    def _held_of(self, key: SliceKey, raw: Object) -> Held:
+        uid = raw["metadata"]["uid"]
+        held = self._held.get(key)
+        if held is None or held.uid != uid:
+            held = self._held[key] = Held(uid)
+        return held
+
+    def _forget(self, key: SliceKey) -> None:
+        if self._held.pop(key, None) is not None:
+            self._agents.forget(key)
+
+
+def _to_push(desired: Desired, seen: Seen) -> bool:
+    """A refused configuration is not offered again until it changes."""
+    digest = desired.envoy.digest
+    return seen.proxies.total > 0 and seen.refused != digest and not seen.proxies.all_run(digest)
+
+
+def _finished(change: Change, desired: Desired, held: Held) -> Object:
+    """The configuration is stored with the epoch that it was pushed under, so that an agent knows which is newer."""
+    made = change.expected.object
+    if change.id != configuration_id(desired.slice_.name) or held.epoch == (0, 0):
+        return made
+    return {
+        **made,
+        **{k: v for k, v in proxy_configuration(desired, held.epoch).items() if k in ("data", "binaryData")},
+    }

@@ -1,0 +1,76 @@
+"""Tells what was observed: the status, written once per change, and one Event for each transition."""
+
+import logging
+from dataclasses import dataclass, field
+
+from resilientslice.api.status import Status
+from resilientslice.canary.state import Event
+from resilientslice.cluster.held import Held
+from resilientslice.kube.client import KubeClient
+from resilientslice.kube.errors import KubeError, NotFoundError, NotLeadingError
+from resilientslice.kube.kinds import RESILIENT_SLICE, Object, SliceKey
+from resilientslice.kube.slices import Slices
+from resilientslice.reconcile.children import MANAGER
+from resilientslice.reconcile.news import transitions, write_at
+
+_log = logging.getLogger(__name__)
+
+CONTROLLER = "resilientslice.dev/operator"
+MOST_EVENTS = 20
+"""Kept for later while they can't be written: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    client: KubeClient
+    slices: Slices
+    instance: str = field(default="resilientslice")
+
+    async def write(
+        self, key: SliceKey, raw: Object, held: Held, *, before: Status, after: Status, now: float
+    ) -> float | None:
+        """Returns when to look again because of a status that is held back; None if it was written or is the same."""
+        at = write_at(before, after, written=held.status_written, now=now)
+        if at is not None and at > now:
+            return at
+        if at is not None:
+            held.events = (*held.events, *transitions(before, after))
+            await self._write_status(key, raw, after)
+            held.status_written = now
+        if held.events:
+            await self._tell(raw, held)
+        return None
+
+    async def _write_status(self, key: SliceKey, raw: Object, status: Status) -> None:
+        data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        try:
+            answer = await self.client.patch_status(
+                RESILIENT_SLICE, key.namespace, key.name, data, manager=MANAGER, uid=raw["metadata"]["uid"]
+            )
+        except NotFoundError:
+            return  # it was deleted meanwhile; the next event says so
+        self.slices.saw(answer)
+
+    async def _tell(self, raw: Object, held: Held) -> None:
+        """An Event is for people who look: one that can't be written is tried again with the next, not for itself."""
+        held.events = held.events[-MOST_EVENTS:]
+        while held.events:
+            try:
+                await self._event(raw, held.events[0])
+            except NotLeadingError:
+                raise
+            except KubeError as error:
+                _log.warning("an Event was not written: %s", error)
+                return
+            held.events = held.events[1:]
+
+    async def _event(self, raw: Object, event: Event) -> None:
+        await self.client.event(
+            raw,
+            reason=event.reason,
+            note=event.message,
+            action="Reconcile",
+            type_=event.type.value,
+            controller=CONTROLLER,
+            instance=self.instance,
+        )

@@ -1,0 +1,45 @@
+"""Everything that a plan is made from, put together. Reads caches; asks the API server only why pods don't come up."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from resilientslice.kube.cache import Child
+from resilientslice.observe.proxies import Seen
+from resilientslice.observe.troubles import workload_troubles
+from resilientslice.observe.workloads import observe_workloads
+from resilientslice.reconcile.children import ChildId
+from resilientslice.reconcile.conflict_words import field_conflicts, name_conflicts
+from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.observed import Observed, Trouble
+from resilientslice.reconcile.retakes import Contests
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """What earlier passes met with."""
+
+    strangers: tuple[ChildId, ...] = ()
+    contests: Contests = field(default_factory=Contests)
+    refused: tuple[Trouble, ...] = ()
+    pods: tuple[Trouble, ...] = ()
+
+
+def gather(
+    memory: Memory | None, children: Iterable[Child], uid: str, seen: Seen, obstacles: Obstacles, *, now: float
+) -> Observed:
+    known = tuple(children)
+    return Observed(
+        memory=memory,
+        workloads=observe_workloads(known, uid),
+        proxies=seen.proxies,
+        attempts=seen.attempts,
+        active=seen.active,
+        ejections=seen.ejections,
+        troubles=(
+            *obstacles.refused,
+            *name_conflicts(sorted(obstacles.strangers)),
+            *field_conflicts(obstacles.contests.conflicts(now)),
+            *workload_troubles(known, uid),
+            *obstacles.pods,
+        ),
+    )

@@ -1,0 +1,41 @@
+"""What a pass asks of whoever speaks with the agents of a slice, and what it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from resilientslice.canary.state import Attempts
+from resilientslice.kube.cache import ProxyPod
+from resilientslice.kube.kinds import SliceKey
+from resilientslice.reconcile.observed import EjectedHost, Proxies
+from resilientslice.render.envoy import EnvoyConfig
+
+Epoch = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of the Envoys as last heard of. `refused`: digest of the configuration that `proxies.rejected` is about."""
+
+    proxies: Proxies = field(default_factory=Proxies)
+    refused: str = ""
+    attempts: Attempts | None = None
+    active: int | None = None
+    ejections: tuple[EjectedHost, ...] = ()
+
+
+class Agents(Protocol):
+    """Nothing here raises for an agent that doesn't answer: it is left out of what is seen."""
+
+    def follow(self, key: SliceKey, pods: Sequence[ProxyPod]) -> None:
+        """The pods with an Envoy that there are now. Cheap when they are the same as before."""
+
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+        """`canary`: services whose canary hosts are to be counted."""
+
+    async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
+        """Hand a configuration to every agent at once; returns when each has answered or was given up, with the epoch
+        that it was sent under. Raises NotLeadingError when nothing may be sent."""
+
+    def forget(self, key: SliceKey) -> None:
+        """The slice is gone."""

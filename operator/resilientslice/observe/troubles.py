@@ -1,0 +1,76 @@
+"""Why replicas don't come up, in words a person can act on: from Deployments' conditions and from pods.
+
+Only what Kubernetes itself calls a failure counts: a pod that is merely slow is waited for.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from resilientslice.kube.cache import Child
+from resilientslice.reconcile.children import note_of
+from resilientslice.reconcile.observed import Trouble, TroubleKind
+
+MESSAGE_LENGTH = 500
+"""Of one trouble: messages of registries and quotas can be long."""
+
+_WAITING = {
+    "ErrImagePull": ("ImagePullFailed", "its image can't be pulled: correct the name, or give imagePullSecrets"),
+    "ImagePullBackOff": ("ImagePullFailed", "its image can't be pulled: correct the name, or give imagePullSecrets"),
+    "ErrImageNeverPull": ("ImagePullFailed", "its image is not on the node and may not be pulled"),
+    "InvalidImageName": ("ImagePullFailed", "its image has no valid name: correct it"),
+    "CrashLoopBackOff": ("CrashLoop", "its container ends again and again: read its log"),
+    "CreateContainerConfigError": ("ContainerConfig", "a Secret or ConfigMap that it names is missing: create it"),
+    "CreateContainerError": ("ContainerConfig", "its container can't be made"),
+    "RunContainerError": ("ContainerConfig", "its container can't be started"),
+}
+
+
+def workload_troubles(children: Iterable[Child], uid: str) -> tuple[Trouble, ...]:
+    """Of the workloads that the slice with this UID controls and whose controller is refused their pods: a quota, an
+    admission policy, a missing account."""
+    failures = {child.name: note_of(child).failure for child in children if child.owner_uid == uid}
+    return tuple(_refused(name, failures[name]) for name in sorted(failures) if failures[name])
+
+
+def _refused(name: str, said: str) -> Trouble:
+    if "exceeded quota" in said:
+        return _trouble("QuotaExceeded", name, f"raise the ResourceQuota or ask for less: {said}")
+    return _trouble("PodsRefused", name, f"its pods are refused: {said}")
+
+
+def pod_troubles(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
+    """One of each owner and reason, however many pods have it."""
+    found = {
+        (_owner(pod), trouble.reason): trouble
+        for pod in pods
+        if "deletionTimestamp" not in pod["metadata"]
+        for trouble in _of_pod(pod)
+    }
+    return tuple(found[key] for key in sorted(found))
+
+
+def _of_pod(pod: Mapping[str, Any]) -> Iterator[Trouble]:
+    status = pod.get("status", {})
+    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = container.get("state", {}).get("waiting") or {}
+        known = _WAITING.get(waiting.get("reason", ""))
+        if known:
+            said = f"{container.get('image', '')}: {waiting.get('message', '')}".strip(": ")
+            yield _trouble(known[0], _owner(pod), f"{known[1]}. {said}")
+    for condition in status.get("conditions", ()):
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            yield _trouble("Unschedulable", _owner(pod), f"no node takes its pod: {condition.get('message', '')}")
+
+
+def _owner(pod: Mapping[str, Any]) -> str:
+    """The Deployment or StatefulSet, by the name that its pods are given."""
+    metadata = pod["metadata"]
+    owners = metadata.get("ownerReferences") or [{"name": metadata["name"]}]
+    name = str(owners[0]["name"])
+    hashed = metadata.get("labels", {}).get("pod-template-hash")
+    return name.removesuffix(f"-{hashed}") if hashed else name
+
+
+def _trouble(reason: str, name: str, words: str) -> Trouble:
+    text = f"{name}: {words}".rstrip(": ")
+    return Trouble(TroubleKind.PODS, reason, text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…")

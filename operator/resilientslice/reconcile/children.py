@@ -1,0 +1,73 @@
+"""A child of a slice as a pass must know it, and the text that stands for everything else of it.
+
+Thousands of children are held in memory, so whoever holds them keeps of each only `Child`'s fields. `noted` is what the
+differences and the troubles need of the whole object, worked out when it arrives from a watch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from resilientslice.reconcile.ownership import applied_fields, owned_shape
+from resilientslice.render.names import DOMAIN
+
+MANAGER = "resilientslice"
+"""Field manager of everything that is rendered."""
+REPLICAS_MANAGER = "resilientslice-replicas"
+"""Field manager that holds `replicas` for an autoscaler: a field that its only owner drops falls back to 1."""
+
+DIGEST_ANNOTATION = f"{DOMAIN}/digest"
+REVISION_ANNOTATION = f"{DOMAIN}/template"
+
+ChildId = tuple[str, str]
+"""Kind and name, within the namespace of the slice."""
+
+MESSAGE_LENGTH = 400
+
+
+class Child(Protocol):
+    """`owner_uid` is the UID of its controller, empty without one. `shape` is the text of its `Note`."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def owner_uid(self) -> str: ...
+    @property
+    def deleting(self) -> bool: ...
+    @property
+    def annotations(self) -> Mapping[str, str]: ...
+    @property
+    def replicas(self) -> int | None: ...
+    @property
+    def shape(self) -> str: ...
+
+
+class Note(NamedTuple):
+    """`fields`: `ownership.owned_shape` of what we applied. `holds_replicas`: `replicas` is among it. `failure`: why
+    its controller could not make its pods, if it said so."""
+
+    fields: str = ""
+    holds_replicas: bool = False
+    failure: str = ""
+
+
+def noted(live: Mapping[str, Any]) -> str:
+    """Of an object as the API server sends it, `managedFields` included."""
+    fields = applied_fields(live, MANAGER)
+    holds = "r" if "f:replicas" in fields.get("f:spec", {}) else ""
+    return "\t".join((owned_shape(live, fields), holds, _failure(live))).rstrip("\t")
+
+
+def note_of(child: Child) -> Note:
+    fields, holds, failure = (*child.shape.split("\t", 2), "", "")[:3]
+    return Note(fields, bool(holds), failure)
+
+
+def _failure(live: Mapping[str, Any]) -> str:
+    for condition in (live.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return str(condition.get("message") or condition.get("reason") or "its pods are refused")[:MESSAGE_LENGTH]
+    return ""

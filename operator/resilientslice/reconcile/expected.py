@@ -1,0 +1,97 @@
+"""What is rendered, made ready to be applied: with its owner, its digest, and what tells it from what is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
+from resilientslice.reconcile.children import DIGEST_ANNOTATION, REVISION_ANNOTATION, ChildId
+from resilientslice.reconcile.ownership import rendered_shape
+from resilientslice.reconcile.plan import Desired
+from resilientslice.render.metadata import Object
+from resilientslice.render.names import LABEL_SERVICE, LABEL_TRACK, Track
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`first_replicas`: what a Deployment starts with whose `replicas` an autoscaler decides; None for all others."""
+
+    object: Object
+    digest: str
+    shape: str
+    first_replicas: int | None = None
+
+    @property
+    def id(self) -> ChildId:
+        return self.object["kind"], self.object["metadata"]["name"]
+
+
+def expected_of(desired: Desired) -> dict[ChildId, Expected]:
+    """Every object of the slice, in the order in which they are applied."""
+    sizes = {made["metadata"]["name"]: made["spec"] for made in desired.objects if _is_autoscaler(made)}
+    found = (_expected(desired, made, sizes) for made in desired.objects)
+    return {expected.id: expected for expected in found}
+
+
+def expected_from(desired: Desired, made: Object) -> Expected:
+    """Of one object that is no service's."""
+    return _expected(desired, made, {})
+
+
+def owned(slice_: ResilientSlice, made: Mapping[str, Any]) -> Object:
+    """`made` with the slice as its controller."""
+    reference = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": slice_.name,
+        "uid": slice_.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {**made, "metadata": {**made["metadata"], "ownerReferences": [reference]}}
+
+
+def annotated(made: Mapping[str, Any], annotations: Mapping[str, str]) -> Object:
+    present = made["metadata"].get("annotations", {})
+    return {**made, "metadata": {**made["metadata"], "annotations": {**present, **annotations}}}
+
+
+def digest_of(made: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of the canonical JSON."""
+    return hashlib.sha256(json.dumps(made, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _expected(desired: Desired, made: Object, sizes: Mapping[str, Any]) -> Expected:
+    whole = owned(desired.slice_, made)
+    template = _template_digest(desired, made)
+    if template:
+        whole = annotated(whole, {REVISION_ANNOTATION: template})
+    digest = digest_of(whole)
+    whole = annotated(whole, {DIGEST_ANNOTATION: digest})
+    return Expected(whole, digest, rendered_shape(whole), _first_replicas(desired, made, sizes))
+
+
+def _template_digest(desired: Desired, made: Mapping[str, Any]) -> str:
+    """Of the revision that a service's Deployment runs; empty for everything else."""
+    labels = made["metadata"].get("labels", {})
+    if made["kind"] != "Deployment" or LABEL_TRACK not in labels:
+        return ""
+    canary = desired.canary is not None and labels[LABEL_TRACK] == Track.CANARY.value
+    revision = desired.canary.revision if canary and desired.canary else desired.stable
+    return revision.services[labels[LABEL_SERVICE]].digest
+
+
+def _first_replicas(desired: Desired, made: Mapping[str, Any], sizes: Mapping[str, Any]) -> int | None:
+    """A canary starts as large as stable is, like one without an autoscaler."""
+    autoscaler = sizes.get(made["metadata"]["name"])
+    if made["kind"] != "Deployment" or "replicas" in made["spec"] or autoscaler is None:
+        return None
+    service = made["metadata"]["labels"][LABEL_SERVICE]
+    stable = desired.canary.stable_sizes.get(service, 0) if desired.canary else 0
+    return int(min(max(autoscaler["minReplicas"], stable), autoscaler["maxReplicas"]))
+
+
+def _is_autoscaler(made: Mapping[str, Any]) -> bool:
+    return bool(made["kind"] == "HorizontalPodAutoscaler")
