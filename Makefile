@@ -43,6 +43,14 @@ test: install ## Every test that needs no cluster
 test-apiserver: install ## The CRD and the samples against a real kube-apiserver (built once, then cached)
 	@scripts/test-apiserver.sh
 
+.PHONY: e2e
+e2e: install ## The operator in a kind cluster, every scenario (E2E_KUBECONFIG=... for another disposable cluster)
+	@scripts/e2e.sh
+
+.PHONY: e2e-smoke
+e2e-smoke: install ## The scenarios that take under ten minutes together
+	@scripts/e2e.sh smoke
+
 .PHONY: lint
 lint: install ## ruff, mypy, import-linter, sizes, shell, YAML, workflows, the Helm chart, checkov
 	@scripts/lint.sh

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if (($#)); then
-    exec scripts/pytest.sh --ignore=tests/apiserver --ignore=tests/kube "$@"
+    exec scripts/pytest.sh --ignore=tests/apiserver --ignore=tests/kube --ignore=tests/e2e "$@"
 fi
-exec scripts/pytest.sh tests --ignore=tests/apiserver --ignore=tests/kube --numprocesses=2 --dist=loadgroup \
-    --durations=10 --durations-min=1 --cov --cov-report=term
+exec scripts/pytest.sh tests --ignore=tests/apiserver --ignore=tests/kube --ignore=tests/e2e \
+    --numprocesses=2 --dist=loadgroup --durations=10 --durations-min=1 --cov --cov-report=term

@@ -1,0 +1,254 @@
+"""A disposable cluster as a test sees it: kubectl, slices, and traffic whose failures are counted."""
+
+import asyncio
+import contextlib
+import copy
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from resilientslice.demo.load import Background, Client, Request, Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
+SMALL = {"requests": {"cpu": "5m"}}
+"""Of every container: a node for tests has as many processors as its machine, and requests reserve them."""
+CALL_SECONDS = 60.0
+POLL_SECONDS = 0.1
+
+Object = dict[str, Any]
+T = TypeVar("T")
+
+
+class KubectlError(AssertionError):
+    """kubectl ended with something else than 0; the message is what it said."""
+
+
+async def until(probe: Callable[[], Awaitable[T]], what: str, seconds: float) -> T:
+    """Ask until the answer is truthy and return it. AssertionError with the last answer when it takes too long."""
+    last: Any = None
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                last = await probe()
+                if last:
+                    return last
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"not within {seconds:g} s: {what} (last seen: {last!r})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    kubeconfig: Path
+
+    async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        process = await asyncio.create_subprocess_exec(
+            KUBECTL,
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+        )
+        try:
+            async with asyncio.timeout(CALL_SECONDS * 5):
+                out, err = await process.communicate(stdin.encode() if stdin is not None else None)
+        except TimeoutError:
+            process.kill()
+            raise KubectlError(f"kubectl {' '.join(arguments)} did not end") from None
+        if process.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {err.decode().strip()}")
+        return out.decode()
+
+    async def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+        scope = ("-n", namespace) if namespace else ()
+        text = await self.kubectl("get", kind, name, *scope, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text.strip() else None
+
+    async def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
+        chosen = ("-l", selector) if selector else ()
+        text = await self.kubectl("get", kind, "-n", namespace, *chosen, "-o", "json")
+        items: list[Object] = json.loads(text)["items"]
+        return items
+
+    async def apply(self, document: Mapping[str, Any] | str, namespace: str | None = None) -> None:
+        text = document if isinstance(document, str) else yaml.safe_dump(dict(document), sort_keys=False)
+        scope = ("-n", namespace) if namespace else ()
+        await self.kubectl("apply", *scope, "-f", "-", stdin=text)
+
+    async def node_address(self) -> str:
+        nodes = json.loads(await self.kubectl("get", "nodes", "-o", "json"))["items"]
+        return next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
+
+    def slice(self, namespace: str, name: str) -> "Slice":
+        return Slice(self, namespace, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A ResilientSlice in the cluster."""
+
+    cluster: Cluster
+    namespace: str
+    name: str
+
+    async def get(self) -> Object:
+        found = await self.cluster.get("resilientslice", self.name, self.namespace)
+        assert found is not None, f"ResilientSlice {self.name} is not in {self.namespace}"
+        return found
+
+    async def status(self) -> Object:
+        status: Object = (await self.get()).get("status") or {}
+        return status
+
+    async def condition(self, kind: str) -> Object:
+        """Empty where there is none."""
+        return next((c for c in (await self.status()).get("conditions", []) if c["type"] == kind), {})
+
+    async def apply(self, document: Object) -> None:
+        """Apply a slice's document here, as small as its test can be."""
+        made = copy.deepcopy(document)
+        made["metadata"] = {"name": self.name}
+        shrink(made["spec"])
+        await self.cluster.apply(made, self.namespace)
+
+    async def patch(self, spec: Mapping[str, Any]) -> None:
+        merge = json.dumps({"spec": spec})
+        await self.cluster.kubectl("patch", "rslice", self.name, "-n", self.namespace, "--type", "merge", "-p", merge)
+
+    async def edit(self, change: Callable[[Object], None]) -> None:
+        """Read, change, replace: as `kubectl edit` does."""
+        document = await self.get()
+        document.pop("status", None)
+        document["metadata"].pop("managedFields", None)
+        change(document)
+        await self.cluster.kubectl("replace", "-n", self.namespace, "-f", "-", stdin=json.dumps(document))
+
+    async def ready(self, seconds: float = 180) -> Object:
+        """Wait until what is asked for now is what serves; return the status."""
+
+        async def probe() -> Object | None:
+            document = await self.get()
+            status: Object = document.get("status") or {}
+            current = status.get("observedGeneration") == document["metadata"]["generation"]
+            conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+            settled = conditions.get("Ready") == "True" and conditions.get("Reconciling") == "False"
+            return status if current and settled else None
+
+        return await until(probe, f"{self.name} is Ready", seconds)
+
+    async def wait(self, holds: Callable[[Object], Any], what: str, seconds: float = 60) -> Object:
+        """Wait until something holds of the status; return the status."""
+
+        async def probe() -> Object | None:
+            status = await self.status()
+            return status if holds(status) else None
+
+        return await until(probe, what, seconds)
+
+    async def said(self, kind: str, reason: str, seconds: float = 60) -> str:
+        """Wait until a condition has a reason; return its message."""
+
+        async def probe() -> Object | None:
+            found = await self.condition(kind)
+            return found if found.get("reason") == reason else None
+
+        return str((await until(probe, f"{kind} says {reason}", seconds))["message"])
+
+    async def front_url(self) -> str:
+        """From this machine, by a node's port."""
+        service = await self.cluster.get("service", f"{self.name}-front", self.namespace)
+        assert service is not None
+        port = next(p["nodePort"] for p in service["spec"]["ports"])
+        return f"http://{await self.cluster.node_address()}:{port}"
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        async with Client(await self.front_url()) as client:
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def traffic(self, make: Callable[[int], Request], *, per_second: float = 20) -> AsyncIterator[Background]:
+        """Requests in staggered slots while the block runs. Look at `.tally` afterwards."""
+        async with self.client() as client:
+            background = Background(client, make, per_second=per_second, at_most=100_000)
+            async with background:
+                yield background
+
+    async def pods(self, service: str | None = None, **labels: str) -> list[Object]:
+        chosen = {"slice": self.name, **({"service": service} if service else {}), **labels}
+        selector = ",".join(f"resilientslice.dev/{key}={value}" for key, value in chosen.items())
+        return await self.cluster.list("pods", self.namespace, selector)
+
+    async def delete(self) -> None:
+        await self.cluster.kubectl("delete", "rslice", self.name, "-n", self.namespace, "--wait=true")
+
+
+def shrink(spec: Object) -> None:
+    """Little CPU for everything, and a front that this machine can reach."""
+    for service in spec["services"]:
+        service.setdefault("resources", copy.deepcopy(SMALL))
+    proxy = spec.setdefault("proxy", {})
+    proxy.setdefault("resources", copy.deepcopy(SMALL))
+    spec.setdefault("front", {})["type"] = "NodePort"
+    for store in (spec.get("stores") or {}).values():
+        if "managed" in store:
+            store["managed"].setdefault("resources", copy.deepcopy(SMALL))
+
+
+def sample(name: str) -> Object:
+    document: Object = yaml.safe_load((ROOT / "samples" / f"{name}.yaml").read_text())
+    return document
+
+
+def service_of(document: Object, name: str) -> Object:
+    return next(service for service in document["spec"]["services"] if service["name"] == name)
+
+
+def version_of(image: str, version: str) -> str:
+    return f"{image.rpartition(':')[0]}:{version}"
+
+
+def orders(tenant: str = "gold", prefix: str = "e2e") -> Callable[[int], Request]:
+    """Orders that may be repeated, each with a key of its own."""
+
+    def make(number: int) -> Request:
+        headers = {"X-Tenant": tenant, "Idempotency-Key": f"{prefix}-{number}"}
+        return Request("POST", "/orders", headers, {"items": [{"sku": "MUG-01", "quantity": 1}]}, keep_body=True)
+
+    return make
+
+
+def gets(path: str = "/", headers: Mapping[str, str] | None = None) -> Callable[[int], Request]:
+    return lambda _: Request("GET", path, {"X-Tenant": "gold", **(headers or {})})
+
+
+def none_failed(tally: Tally, at_least: int = 1) -> None:
+    assert tally.total >= at_least, f"only {tally.total} requests were sent"
+    assert tally.failed == 0, f"of {tally.total}: {tally.failures()}"
+
+
+def uids(pods: list[Object]) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in pods}
+
+
+def restarts(pods: list[Object]) -> int:
+    counts: Iterator[int] = (
+        status["restartCount"]
+        for pod in pods
+        for group in ("containerStatuses", "initContainerStatuses")
+        for status in pod["status"].get(group, [])
+    )
+    return sum(counts)
+
+
+def is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,74 @@
+"""Canaries by hand, with traffic that must not notice."""
+
+import asyncio
+
+import pytest
+from cluster import gets, none_failed, restarts, sample, service_of, uids, version_of
+
+pytestmark = pytest.mark.e2e
+
+OLD, NEW = "1.0.0", "1.1.0"
+
+
+def with_canary(version: str = OLD):
+    document = sample("minimal")
+    service = service_of(document, "web")
+    service["image"] = version_of(service["image"], version)
+    service["replicas"] = 2
+    document["spec"]["canary"] = {"weight": 0}
+    return document
+
+
+async def image(slice_, version):
+    def change(document):
+        service = service_of(document, "web")
+        service["image"] = version_of(service["image"], version)
+
+    await slice_.edit(change)
+
+
+@pytest.mark.smoke
+async def test_weight_header_promotion_and_what_a_weight_left_behind_does(a_slice):
+    slice_ = a_slice("shop")
+    await slice_.apply(with_canary())
+    await slice_.ready()
+    first = (await slice_.status())["revision"]["stable"]
+    async with slice_.traffic(gets(), per_second=40) as load:
+        await image(slice_, NEW)
+        await slice_.wait(lambda s: s["revision"]["canary"] and s["canary"]["phase"] == "Holding", "it is live", 120)
+        async with slice_.client() as client:
+            by_header = await client.paced([gets(headers={"X-Canary": "1"})(n) for n in range(20)], per_second=40)
+            assert by_header.share("web@canary") == 100
+            assert (await client.paced([gets()(n) for n in range(20)], per_second=40)).share("web@canary") == 0
+            await slice_.patch({"canary": {"weight": 30}})
+            await slice_.wait(lambda s: s["canary"]["weight"] == 30, "30 is observed", 10)
+            shared = await client.closed_loop(gets(), count=2000, workers=8)
+            assert 25 <= shared.share("web@canary") <= 35
+            none_failed(shared, 2000)
+        await slice_.patch({"canary": {"weight": 100}})
+        await slice_.wait(lambda s: s["revision"]["stable"] != first and not s["revision"]["canary"], "promoted", 120)
+        await slice_.ready()
+        # 100 is left behind: the next image must wait for a person
+        await image(slice_, OLD)
+        await slice_.wait(lambda s: s["canary"]["phase"] == "Paused", "the next revision waits", 60)
+        assert (await slice_.status())["canary"]["weight"] == 0
+        assert "StaleWeight" in {c["reason"] for c in (await slice_.status())["conditions"]}
+    none_failed(load.tally, 200)
+
+
+async def test_taking_the_image_back_aborts(a_slice):
+    slice_ = a_slice("shop")
+    await slice_.apply(with_canary())
+    await slice_.ready()
+    stable = uids(await slice_.pods("web", track="stable"))
+    async with slice_.traffic(gets(), per_second=40) as load:
+        await image(slice_, NEW)
+        await slice_.patch({"canary": {"weight": 50}})
+        await slice_.wait(lambda s: s["canary"]["weight"] == 50, "50 is observed", 120)
+        await image(slice_, OLD)
+        await slice_.wait(lambda s: not s["revision"]["canary"], "the canary is gone", 60)
+        await slice_.ready()
+        await asyncio.sleep(1)  # traffic goes on for a while; nothing is waited for
+    none_failed(load.tally, 100)
+    assert uids(await slice_.pods("web", track="stable")) == stable, "stable was never touched"
+    assert restarts(await slice_.pods()) == 0

@@ -1,0 +1,51 @@
+"""What must not harm: edits that are wrong, objects that are somebody else's, pods that can't run."""
+
+import json
+
+import pytest
+from cluster import gets, none_failed, sample, service_of, version_of
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.smoke
+async def test_somebody_elses_object_stays_as_it_is(a_slice):
+    slice_ = a_slice("minimal")
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "minimal-proxy"}, "data": {"mine": "yes"}}
+    await slice_.cluster.apply(theirs, slice_.namespace)
+    await slice_.apply(sample("minimal"))
+    message = await slice_.said("Ready", "NameConflict", 60)
+    assert "minimal-proxy" in message
+    found = await slice_.cluster.get("configmap", "minimal-proxy", slice_.namespace)
+    assert found is not None
+    assert found["data"] == {"mine": "yes"}
+    await slice_.cluster.kubectl("delete", "configmap", "minimal-proxy", "-n", slice_.namespace)
+    await slice_.ready()
+
+
+async def test_an_image_that_cannot_be_pulled_is_said_and_the_old_one_serves(a_slice):
+    slice_ = a_slice("minimal")
+    await slice_.apply(sample("minimal"))
+    await slice_.ready()
+
+    def change(document):
+        service = service_of(document, "web")
+        service["image"] = version_of(service["image"], "not-there")
+
+    async with slice_.traffic(gets()) as load:
+        await slice_.edit(change)
+        status = await slice_.wait(
+            lambda s: any("not-there" in json.dumps(c) for c in s.get("conditions", [])), "the image is named", 30
+        )
+    assert status["phase"] != "Ready"
+    none_failed(load.tally)
+
+
+async def test_a_quota_that_refuses_pods_is_said(a_slice):
+    slice_ = a_slice("minimal")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    await slice_.cluster.apply(quota, slice_.namespace)
+    await slice_.apply(sample("minimal"))
+    await slice_.wait(
+        lambda s: any("quota" in json.dumps(c).lower() for c in s.get("conditions", [])), "the quota is named", 30
+    )
