@@ -7,6 +7,7 @@ idle one makes room when there are too many, and every refusal is a problem docu
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -15,11 +16,13 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from slicekit.bounds import Bounds
-from slicekit.problems import CONTENT_TYPE, Problem, from_http_exception, problem_body, problem_response
+from slicekit.problems import CONTENT_TYPE, Problem, problem_body, problem_response
 
 _LONGEST_TARGET = 8000
 _LONGEST_FIELD = 8190
 _MOST_FIELDS = 128
+# Reads on after an answer that came before the end of the body, so that the answer arrives.
+_LINGER_SECONDS = 2.0
 
 Note = Callable[[int, str], None]
 """Told the status and the reason of each answer that no middleware has seen."""
@@ -54,7 +57,7 @@ class Connections(web.Server):
         self.on_crowded()
         oldest = next(iter(self.idle), None)
         if oldest is not None:
-            oldest.force_close()
+            oldest.abort()
             self.forget(oldest)
         return oldest is not None
 
@@ -78,6 +81,7 @@ class Connection(RequestHandler):
             max_headers=_MOST_FIELDS,
             # A compressed body is refused (bodies.py), so nothing that is thrown away need be unpacked first.
             auto_decompress=False,
+            lingering_time=min(door.bounds.body, _LINGER_SECONDS),
             access_log=cast(logging.Logger, None),  # its way to say none
         )
         self._door = door
@@ -93,6 +97,7 @@ class Connection(RequestHandler):
             return
         self._door.open.add(self)
         self._door.idle[self] = None
+        _limit_unread(transport.get_extra_info("socket"), self._door.bounds.send)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -134,20 +139,30 @@ class Connection(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Sends the answer; the connection is closed under a reader that doesn't take it."""
-        if isinstance(resp, web.HTTPException) and (problem := from_http_exception(resp)):
-            # Raised before the middlewares run: an `Expect` that nobody can meet.
-            self._door.note(problem.status, type(resp).__name__)
-            resp = problem_response(problem)
+        if isinstance(resp, web.HTTPExpectationFailed):
+            # Raised before any middleware runs, with the sender's words in it.
+            self._door.note(resp.status, type(resp).__name__)
+            resp = problem_response(Problem(417, "Expect can only be 100-continue"))
             resp.force_close()
         try:
             async with asyncio.timeout(self._door.bounds.send):
                 answer = await super().finish_response(request, resp, start_time)
+                await self._drain_helper()
         except TimeoutError:
-            self.force_close()
+            self.abort()
+            return resp, True
+        except ConnectionError:
             return resp, True
         if not self._force_close and not self._messages:
             self._door.idle[self] = None
         return answer
+
+    def abort(self) -> None:
+        """Closes at once. `force_close` would first send what a peer that doesn't read has not taken."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
 
     def _wait_for_head(self, size: int) -> None:
         self._head_size += size
@@ -171,6 +186,12 @@ class Connection(RequestHandler):
         self._messages.append((_ErrInfo(status=400, exc=exc, message=""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _limit_unread(sock: socket.socket | None, seconds: float) -> None:
+    """Lets the kernel end a connection whose peer takes nothing, also while it is being closed."""
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def _explain(exc: BaseException | None) -> Problem:

@@ -99,5 +99,4 @@ _DETAILS = {
     404: "there is nothing at this path",
     405: "this path does not take this method; see the Allow header",
     413: "the body is larger than this service accepts",
-    417: "Expect can only be 100-continue",
 }
