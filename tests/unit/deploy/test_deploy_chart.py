@@ -181,3 +181,22 @@ def test_the_install_file_makes_its_namespace_first_and_guards_it():
     assert known == sorted((m["kind"], m["metadata"]["name"]) for m in rendered("defaults"))
     placed = {m["metadata"]["namespace"] for m in made if "namespace" in m["metadata"]}
     assert placed == {made[0]["metadata"]["name"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_takes_what_the_chart_gives_it(name, monkeypatch):
+    command = pytest.importorskip("resilientslice.commands.operator").command
+    container = operator(name)
+    assert container["command"] == ["rslice", "operator"]
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", "system"))
+    given = [argument.replace("$(POD_NAMESPACE)", "system") for argument in container["args"]]
+    taken = command.make_context("operator", given).params
+    values = chart.VARIANTS[name]
+    assert taken["namespaces"] == tuple(values.get("namespaces", ()))
+    assert (taken["lease_namespace"], taken["lease_name"]) == ("system", "resilientslice-operator")
+    assert taken["listen"] == ("0.0.0.0", container["ports"][0]["containerPort"])
+    assert taken["workers"] == 8
+    registry = values["registry"] + "/" if "registry" in values else ""
+    assert taken["image_envoy"] == registry + DEFAULT_IMAGES.envoy
+    assert taken["image_pull_secrets"] == tuple(values.get("sliceImages", {}).get("pullSecrets", ()))
