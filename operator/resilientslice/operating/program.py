@@ -59,7 +59,7 @@ def run(settings: OperatorSettings, build: Build) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(operate(settings, build))
     except LeadershipLostError as error:
-        _log.error("the operator ends, another one may lead", reason=str(error))  # noqa: TRY400 - no defect
+        _log.error("the operator ends, another one may lead", reason=str(error))
         return 1
     except (StartError, OSError) as error:
         _log.critical("the operator can't run", reason=str(error))
