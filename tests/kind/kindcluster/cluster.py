@@ -73,7 +73,7 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -
     wanted = node_count(environ)
     daemon.ensure()
     standin = images.prepare_python(cache)
-    image, kind = _node_image(cache) if standin else (None, _plain_kind(cache))
+    image, kind = _node_image(cache) if standin else (environ.get("NODE_IMAGE") or None, _plain_kind(cache))
     programs = Programs(cluster, kind)
     if _is_up(programs, wanted):
         say(f"the cluster {cluster.name} is up already")
