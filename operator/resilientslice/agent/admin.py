@@ -26,6 +26,11 @@ _NAME = re.compile(
     r"|(?P<limit>.+)\.http_local_rate_limit\.(?P<limit_stat>\w+))$"
 )
 _HOST_STATS = frozenset({"rq_success", "rq_error", "rq_total", "rq_active", "cx_connect_fail"})
+_TIMES = r"^cluster\..+-canary\.upstream_rq_time$"
+_TIMED = re.compile(r"^cluster\.(?P<cluster>.+)\.upstream_rq_time$")
+_CONNECTIONS = r"^http\..+\.downstream_cx_active$"
+_OWN = frozenset({"http.admin.downstream_cx_active", "http.stats.downstream_cx_active"})
+"""The agent's own connections, and Prometheus's."""
 _SUBDIVIDED = (".internal", ".external", ".canary")
 """Envoy counts each request once more under one of these; a cluster's name is never that."""
 
@@ -52,6 +57,8 @@ class Readings:
         default_factory=lambda: {"clusters": {}, "http": {}, "ratelimit": {}}
     )
     ejected: tuple[tuple[str, str], ...] = ()
+    p99: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds by cluster of a canary."""
 
 
 class EnvoyAdmin:
@@ -77,26 +84,42 @@ class EnvoyAdmin:
     async def read(self) -> tuple[EnvoyInfo, Readings]:
         """What Envoy says of itself and counts. An Envoy that doesn't answer is said so in `error`."""
         try:
-            info, stats, clusters = await asyncio.gather(
+            info, stats, clusters, times = await asyncio.gather(
                 self._get("/server_info"),
                 self._get("/stats", format="json", filter=_FILTER),
                 self._get("/clusters", format="json"),
+                self._get("/stats", format="json", filter=_TIMES),
             )
         except AdminUnreachableError as error:
             return EnvoyInfo(error=str(error)), Readings()
         counters = parse_counters(stats)
         for cluster, tries in parse_tries(clusters).items():
             counters["clusters"].setdefault(cluster, {}).update(tries)
-        return parse_info(info), Readings(counters, parse_ejected(clusters))
+        return parse_info(info), Readings(counters, parse_ejected(clusters), parse_p99(times))
+
+    async def drain(self) -> None:
+        """Ask Envoy to tell its clients to leave, and to go on serving them meanwhile. AdminUnreachableError."""
+        await self._call("POST", "/drain_listeners?graceful&skip_exit")
+
+    async def connections(self) -> int:
+        """Clients' connections to the slice's own listeners. AdminUnreachableError."""
+        stats = await self._get("/stats", format="json", filter=_CONNECTIONS)
+        return parse_connections(stats)
 
     async def _get(self, path: str, **query: str) -> Any:
+        body = await self._call("GET", path, **query)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise AdminUnreachableError(f"Envoy's admin interface at {self._socket}{path}: {error}") from error
+
+    async def _call(self, method: str, path: str, **query: str) -> bytes:
         if self._session is None:
             raise AdminUnreachableError(f"{self._socket}: not opened")
         try:
-            async with self._session.get(f"http://envoy{path}", params=query) as response:
-                body = await response.content.read(_ANSWER_LIMIT)
+            async with self._session.request(method, f"http://envoy{path}", params=query) as response:
                 response.raise_for_status()
-            return json.loads(body)
+                return await response.content.read(_ANSWER_LIMIT)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             words = str(error) or type(error).__name__
             raise AdminUnreachableError(f"Envoy's admin interface at {self._socket}{path}: {words}") from error
@@ -144,6 +167,25 @@ def parse_tries(data: Mapping[str, Any]) -> dict[str, dict[str, int]]:
                     name = f"hosts_{stat['name']}"
                     counted[name] = counted.get(name, 0) + int(stat.get("value", 0))
     return tries
+
+
+def parse_p99(data: Mapping[str, Any]) -> dict[str, float]:
+    """`/stats?format=json` of histograms: by cluster, the 99th percentile of the last interval, if anything came."""
+    found: dict[str, float] = {}
+    for entry in data.get("stats", ()):
+        histograms = entry.get("histograms", {})
+        quantiles = histograms.get("supported_quantiles", [])
+        for histogram in histograms.get("computed_quantiles", ()) if 99 in quantiles else ():
+            match = _TIMED.match(histogram["name"])
+            value = histogram["values"][quantiles.index(99)].get("interval")
+            if match and value is not None:
+                found[match["cluster"]] = float(value)
+    return found
+
+
+def parse_connections(data: Mapping[str, Any]) -> int:
+    """`/stats?format=json` of listeners' connections: those of the slice's callers."""
+    return sum(int(stat["value"]) for stat in data.get("stats", ()) if "value" in stat and stat["name"] not in _OWN)
 
 
 def parse_ejected(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from resilientslice.agent.admin import EnvoyAdmin
 from resilientslice.agent.ads_state import Accepted, Rejected, Stale, State, Superseded
@@ -35,8 +36,9 @@ class Api:
         self._admin = admin
         self._parser = parser
 
-    def application(self) -> web.Application:
-        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_errors_as_json])
+    def application(self, *guards: Middleware) -> web.Application:
+        """The guards stand before everything."""
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[*guards, _errors_as_json])
         app.add_routes(
             [
                 web.put("/config", self._put_config),
@@ -118,6 +120,7 @@ class Api:
                 "envoy": {"connected": len(state.active), **envoy},
                 "counters": readings.counters,
                 "ejected": [{"cluster": cluster, "host": host} for cluster, host in readings.ejected],
+                "p99": readings.p99,
             }
         )
 
@@ -130,9 +133,11 @@ class Api:
 
     async def _get_ready(self, _: web.Request) -> web.Response:
         state = self._installer.state
-        if state.ready:
+        if self._installer.ready:
             return web.json_response({"ready": True, "reason": ""})
-        if not state.active:
+        if self._installer.draining:
+            reason = "Envoy is drained, and ends"
+        elif not state.active:
             reason = "no Envoy is connected"
         else:
             reason = "Envoy has not acknowledged a whole configuration" if state.target else "no configuration yet"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,9 @@ class Installer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._saving = asyncio.Lock()
         self._saved: Stored | None = None
+        self.draining = False
+        self.on_ready: Callable[[bool], None] = _ignore
+        self._told = False
 
     def remember(self, stored: Stored, digest: str, *, on_disk: bool) -> None:
         """A configuration that was found at the start; `on_disk`: in the state folder, so it need not be saved."""
@@ -94,6 +97,7 @@ class Installer:
         self._count(event)
         for output in outputs:
             self._carry_out(output)
+        self._tell()
         if self.state.rejected.keys() - before.keys():
             self._spawn(self._persist_quietly())
 
@@ -123,6 +127,30 @@ class Installer:
                 self.metrics.installs.observe(time.perf_counter() - begun)
             return Result(verdict, await self._persist())
         return Result(verdict)
+
+    def offer(self, config: Config, body: Mapping[str, Any]) -> Stale | Verdict | None:
+        """Install a configuration without waiting; a push need not wait for it. Not None: why it was not taken."""
+        outcome = admit(self.state, config)
+        if outcome is None:
+            self._bodies[config.digest] = body
+            self.dispatch(Push(config))
+            if config.digest not in self._waiters:
+                self.dispatch(GiveUp(config.digest))
+        return outcome
+
+    def begin_draining(self) -> None:
+        """From now on the agent is not ready, whatever Envoy runs."""
+        self.draining = True
+        self._tell()
+
+    @property
+    def ready(self) -> bool:
+        return self.state.ready and not self.draining
+
+    def _tell(self) -> None:
+        if self.ready != self._told:
+            self._told = self.ready
+            self.on_ready(self.ready)
 
     async def close(self) -> None:
         """End what waits, without a verdict."""
@@ -204,3 +232,7 @@ class Installer:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ignore(_: bool) -> None:
+    """Nobody asked to be told."""

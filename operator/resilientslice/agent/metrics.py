@@ -22,6 +22,7 @@ class AgentMetrics:
     pushes: Counter = field(init=False)
     acks: Counter = field(init=False)
     nacks: Counter = field(init=False)
+    refused: Counter = field(init=False)
     connected: Gauge = field(init=False)
     durable: Gauge = field(init=False)
     installs: Histogram = field(init=False)
@@ -32,6 +33,12 @@ class AgentMetrics:
             "pushes": Counter(f"{PREFIX}_pushes", "Configurations pushed, by outcome.", ["outcome"], registry=registry),
             "acks": Counter(f"{PREFIX}_acks", "Responses that Envoy acknowledged.", ["type"], registry=registry),
             "nacks": Counter(f"{PREFIX}_nacks", "Responses that Envoy refused.", ["type"], registry=registry),
+            "refused": Counter(
+                f"{PREFIX}_refused_requests",
+                "Requests over TCP that did not count, by reason.",
+                ["reason"],
+                registry=registry,
+            ),
             "connected": Gauge(f"{PREFIX}_connected", "Envoys on the ADS socket.", registry=registry),
             "durable": Gauge(
                 f"{PREFIX}_durable", "1 while the accepted configuration is on disk, else 0.", registry=registry

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from resilientslice.agent.parse import ConfigParser, MalformedError, UnreadableError, parse_epoch
 from resilientslice.agent.resources import Config, Epoch
+from resilientslice.agent.settings import BODY_LIMIT
 
 FILE_NAME = "accepted.json"
 _SET_ASIDE = ".corrupt"
@@ -74,13 +76,34 @@ def load(folder: Path, parser: ConfigParser) -> Loaded:
 
 
 def load_fallback(path: Path, parser: ConfigParser) -> Loaded:
-    """Read a mounted copy: `{"epoch": …, "config": …}`, as it was pushed. It is left as it is."""
-    return _read(path, parser)
+    """Read a mounted copy: `{"epoch": …, "config": …}`, as it was pushed, or compressed. It is left as it is."""
+    packed = compressed(path)
+    return _read(packed if packed.exists() and not path.exists() else path, parser)
+
+
+def compressed(path: Path) -> Path:
+    """Where a configuration is that is too large to be stored as it reads: `config.json.gz`."""
+    return path.with_name(f"{path.name}.gz")
+
+
+def _unpacked(data: bytes) -> bytes:
+    """ValueError for what is no gzip, is cut off, or holds more than a push may have."""
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        unpacked = unpacker.decompress(data, BODY_LIMIT)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"more than {BODY_LIMIT} bytes when unpacked")
+    if not unpacker.eof:
+        raise ValueError("is cut off")
+    return unpacked
 
 
 def _read(path: Path, parser: ConfigParser) -> Loaded:
     try:
-        data = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        data = json.loads(_unpacked(raw) if path.suffix == ".gz" else raw)
     except (FileNotFoundError, NotADirectoryError):
         return Loaded()
     except OSError as error:

@@ -38,9 +38,9 @@ class Tally:
 class Member:
     """One agent. `acked` is what its Envoy runs, `offered` what the agent holds, each a digest, empty if unknown.
 
-    `refused` are the digest that was refused last and the words. `at` is when `snapshot` was asked for, in seconds since
-    the epoch. `trouble` is why the last question got no answer. `asked` counts pushes, `fresh` says that the snapshot
-    was asked for after the last one had ended.
+    `refused` are the digest that was refused last and the words. `at` is when `snapshot` was asked for, in seconds
+    since the epoch. `trouble` is why the last question got no answer. `asked` counts pushes, `fresh` says that the
+    snapshot was asked for after the last one had ended.
     """
 
     pod: AgentPod
@@ -71,9 +71,9 @@ class Member:
 class FleetView:
     """What is known of a slice's Envoys. `newest` is the newest epoch that an agent holds.
 
-    `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots from
-    after the last push, of every Envoy. `unreachable` says by pod why it could not be asked. `asked_at` is when the
-    oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
+    `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots
+    from after the last push, of every Envoy. `unreachable` says by pod why it could not be asked. `asked_at` is when
+    the oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
     """
 
     members: tuple[Member, ...] = ()

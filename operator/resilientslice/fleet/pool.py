@@ -14,11 +14,11 @@ from typing import Any, Self
 
 import aiohttp
 
-from resilientslice.agent.client import AgentError, snapshot_of
+from resilientslice.agent.client import AgentError, Snapshot, snapshot_of
 from resilientslice.agent.signing import SigningKeys
 from resilientslice.fleet.merge import FleetView, Member, polled, pushed, pushing, silent, view_of
 from resilientslice.fleet.reports import AgentPod, Epoch, Outcome, PushReport, SliceKey, Unreachable
-from resilientslice.fleet.wire import NOTHING, Body, outcome_of, push_body, request
+from resilientslice.fleet.wire import Body, Call, outcome_of, push_body, request
 
 POLL_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 30.0
@@ -80,51 +80,51 @@ class Fleet:
     ) -> PushReport:
         """Hand a configuration to all agents of the slice at once, or to those pods whose names are in `only`.
 
-        `config` is `EnvoyConfig.to_json()`, `digest` its digest, `timeout` in seconds. Raises nothing but a cancellation:
-        what went wrong at which pod is in the report.
+        `config` is `EnvoyConfig.to_json()`, `digest` its digest, `timeout` in seconds. Raises nothing but a
+        cancellation: what went wrong at which pod is in the report.
         """
         slice_ = self._slices.get(key)
         members = [] if slice_ is None else list(slice_.members.values())
         asked = [member for member in members if only is None or member.pod.name in only]
         if slice_ is None or not asked:
             return PushReport(digest, epoch, {})
-        body = push_body(config, epoch, timeout)
-        outcomes = await asyncio.gather(
-            *(self._push(slice_, member.pod, body, digest, epoch, timeout) for member in asked)
-        )
+        body, report = push_body(config, epoch, timeout), PushReport(digest, epoch, {})
+        outcomes = await asyncio.gather(*(self._push(slice_, member.pod, body, report, timeout) for member in asked))
         named = {member.pod.name: outcome for member, outcome in zip(asked, outcomes, strict=True)}
-        return PushReport(digest, epoch, named)
+        return replace(report, outcomes=named)
 
     async def poll(self, key: SliceKey) -> None:
-        """Ask every agent of the slice for its snapshot and remember it; one that doesn't answer is remembered as such."""
+        """Ask every agent of the slice for its snapshot and remember it, also that one did not answer."""
         slice_ = self._slices.get(key)
         if slice_ is not None:
             await asyncio.gather(*(self._poll(slice_, member.pod) for member in slice_.members.values()))
 
     def view(self, key: SliceKey, *, canary: Collection[str] = (), pods: Mapping[str, str] | None = None) -> FleetView:
-        """What is known without asking. `canary`: services that have one; `pods`: address of a host → name of its pod."""
+        """What is known, without asking. `canary`: services that have one; `pods`: address of a host → its pod."""
         slice_ = self._slices.get(key)
         return FleetView() if slice_ is None else view_of(list(slice_.members.values()), canary, pods)
 
     def forget(self, key: SliceKey) -> None:
         self._slices.pop(key, None)
 
-    async def _push(
-        self, slice_: _Slice, pod: AgentPod, body: Body, digest: str, epoch: Epoch, seconds: float
-    ) -> Outcome:
+    async def _push(self, slice_: _Slice, pod: AgentPod, body: Body, report: PushReport, seconds: float) -> Outcome:
         started = pushing(slice_.members[pod.uid])
         slice_.members[pod.uid] = started
         outcome: Outcome = Unreachable("the push was given up")
         try:
-            status, answer = await request(self._session, slice_.keys, pod, "PUT", "/config", body, seconds)
-            outcome = outcome_of(status, answer, digest)
+            status, answer = await request(
+                self._session, slice_.keys, pod, Call("PUT", "/config", body), seconds=seconds
+            )
+            outcome = outcome_of(status, answer, report.digest)
         except AgentError as error:
             outcome = Unreachable(str(error))
         finally:
             now = slice_.members.get(pod.uid)
             if now is not None and now.asked == started.asked:
                 # a push that was begun since knows better; a poll that is under way began before the verdict
-                slice_.members[pod.uid] = replace(pushed(now, digest, epoch, outcome), asked=now.asked + 1)
+                slice_.members[pod.uid] = replace(
+                    pushed(now, report.digest, report.epoch, outcome), asked=now.asked + 1
+                )
         return outcome
 
     async def _poll(self, slice_: _Slice, pod: AgentPod) -> None:
@@ -132,18 +132,19 @@ class Fleet:
             asked = slice_.members[pod.uid].asked if pod.uid in slice_.members else 0
             at = time.time()
             try:
-                status, answer = await request(
-                    self._session, slice_.keys, pod, "GET", "/snapshot", NOTHING, POLL_SECONDS
-                )
-                if status != 200:
-                    raise AgentError(f"{pod.address}: /snapshot answered {status}: {answer.get('error', '')}")
-                snapshot = snapshot_of(answer)
+                snapshot = await self._snapshot(slice_.keys, pod)
             except AgentError as error:
                 if pod.uid in slice_.members:
                     slice_.members[pod.uid] = silent(slice_.members[pod.uid], str(error))
                 return
             if pod.uid in slice_.members:
                 slice_.members[pod.uid] = polled(slice_.members[pod.uid], snapshot, at, asked)
+
+    async def _snapshot(self, keys: SigningKeys, pod: AgentPod) -> Snapshot:
+        status, answer = await request(self._session, keys, pod, Call("GET", "/snapshot"), seconds=POLL_SECONDS)
+        if status != 200:
+            raise AgentError(f"the agent of {pod.name} at {pod.address}: {status}: {answer.get('error', '')}")
+        return snapshot_of(answer)
 
 
 def _kept(known: Member | None, pod: AgentPod) -> Member:

@@ -55,7 +55,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The agent took it, and Envoy said nothing in time; or a newer push took its place. The agent goes on by itself."""
+    """The agent took it and goes on by itself: Envoy said nothing in time, or a newer push took its place."""
 
     words: str
 

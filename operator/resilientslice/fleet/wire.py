@@ -43,7 +43,14 @@ class Body:
         return cls(data, hashlib.sha256(data).hexdigest())
 
 
-NOTHING = Body.of(b"")
+_NOTHING = Body.of(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    method: str
+    path: str
+    body: Body = _NOTHING
 
 
 def push_body(config: Mapping[str, Any], epoch: Epoch, seconds: float) -> Body:
@@ -56,22 +63,21 @@ async def request(
     session: aiohttp.ClientSession | None,
     keys: SigningKeys,
     pod: AgentPod,
-    method: str,
-    path: str,
-    body: Body,
+    call: Call,
+    *,
     seconds: float,
 ) -> tuple[int, dict[str, Any]]:
     """Status and answer. AgentUnreachableError if there is none in time, AgentError if it is not the agent's."""
     if session is None:
         raise AgentUnreachableError(f"{pod.address}: the fleet is closed")
-    asked = Asked(method, path, pod.uid, time.time_ns() // 1_000_000, secrets.token_hex(16), body.digest)
+    asked = Asked(call.method, call.path, pod.uid, time.time_ns() // 1_000_000, secrets.token_hex(16), call.body.digest)
     try:
         async with (
             asyncio.timeout(seconds),
             session.request(
-                method,
-                f"http://{pod.address}{path}",
-                data=io.BytesIO(body.data) if body.data else None,
+                call.method,
+                f"http://{pod.address}{call.path}",
+                data=io.BytesIO(call.body.data) if call.body.data else None,
                 headers={"Content-Type": "application/json", **request_headers(keys, asked)},
                 timeout=aiohttp.ClientTimeout(total=None),
                 allow_redirects=False,
