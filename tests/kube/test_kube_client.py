@@ -73,6 +73,10 @@ async def test_an_apply_with_a_uid_never_makes_nor_touches_another_object(client
     assert (await client.get(CONFIG_MAP, namespace, "shop"))["data"] == {"a": "of another"}
 
 
+async def test_the_version_is_two_numbers(client) -> None:
+    assert await client.version() >= (1, 29)
+
+
 async def test_what_is_there_and_what_is_not(client, namespace) -> None:
     assert await client.find(CONFIG_MAP, namespace, "shop") is None
     await client.create(config(namespace, a="1"))

@@ -5,10 +5,11 @@ frozen while it led writes nothing when it wakes up.
 """
 
 import datetime
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from resilientslice.kube.errors import ConflictError, InvalidError, NotFoundError
+from resilientslice.kube.errors import ConflictError, InvalidError, KubeError, NotFoundError
 from resilientslice.kube.events import EventType, event_object
 from resilientslice.kube.kinds import Kind, Object, described, kind_of
 from resilientslice.kube.session import Guard, Session, unguarded
@@ -18,6 +19,8 @@ JSON_PATCH = "application/json-patch+json"
 CHUNK = 250
 """Objects of one page of a list: at about 4 KB each a page is a megabyte."""
 
+_VERSION = Kind("", "", "Version", "version", namespaced=False)
+
 
 class KubeClient:
     """Raises KubeError's kinds (kube/errors.py), each saying which object."""
@@ -25,6 +28,14 @@ class KubeClient:
     def __init__(self, session: Session, *, guard: Guard = unguarded) -> None:
         self._session = session
         self._guard = guard
+
+    async def version(self) -> tuple[int, int]:
+        """Of the API server: (1, 30)."""
+        said = await self._session.request("GET", "/version", kind=_VERSION, what="the version of the API server")
+        major, minor = (re.match(r"\d+", str(said.get(part, ""))) for part in ("major", "minor"))
+        if major is None or minor is None:  # minor is `30+` on some clouds
+            raise KubeError("the version of the API server", message=f"not understood: {said}")
+        return int(major.group()), int(minor.group())
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         return await self._session.request(

@@ -64,6 +64,9 @@ def run(settings: OperatorSettings, build: Build) -> int:
     except (StartError, OSError) as error:
         _log.critical("the operator can't run", reason=str(error))
         return 2
+    except Exception as error:
+        _log.critical("the operator ends by an error", reason=str(error), exc_info=not isinstance(error, KubeError))
+        return 1
     return 0
 
 
