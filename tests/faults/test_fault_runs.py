@@ -76,6 +76,8 @@ def test_a_seed_is_a_plan_and_many_seeds_are_every_fault() -> None:
     assert {fault.target for fault in faults if fault.kind == "kill"} == set(SERVICES)
 
 
+# It ends by itself, also when the shop never recovers; ended from outside it would leave processes behind.
+@pytest.mark.timeout(300)
 def test_a_short_run_on_real_processes_is_clean(tmp_path: Path) -> None:
     """Its seed is fixed in CI and printed always; `scripts/fault-runs.sh --seed N --faults 3` repeats its plan."""
     report = tmp_path / "report.json"
