@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from resilientslice.api.slice import ResilientSlice
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, ProxyPod
 from resilientslice.kube.client import KubeClient
@@ -32,7 +33,7 @@ class FakeAgents:
     pushed: list[EnvoyConfig] = field(default_factory=list)
     active: int | None = 0
 
-    def follow(self, key: SliceKey, pods: Sequence[ProxyPod]) -> None:
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
         self.pods[key] = pods
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilientslice.agent.signing import UnusableKeyError
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Phase
@@ -123,12 +124,13 @@ class Reconciler:
             return await self._stall(key, raw, held, understood.status, understood.problems)
         try:
             await self._load(key, held)
-        except UnreadableMemoryError as error:
+            if not understood.slice_.spec.suspend:
+                await self._agents.follow(key, self._children.proxies(key), understood.slice_)
+        except (UnreadableMemoryError, UnusableKeyError) as error:
             return await self._stall(key, raw, held, understood.status, str(error))
         return await self._pass(key, raw, held, understood.slice_)
 
     async def _pass(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice) -> Result:
-        self._agents.follow(key, self._children.proxies(key))
         now = self._clock()
         self.timings.mark("read")
         planned, pushed = await self._decide(key, held, slice_, now)

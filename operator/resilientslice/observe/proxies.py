@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Attempts
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import SliceKey
@@ -27,8 +28,11 @@ class Seen:
 class Agents(Protocol):
     """Nothing here raises for an agent that doesn't answer: it is left out of what is seen."""
 
-    def follow(self, key: SliceKey, pods: Sequence[ProxyPod]) -> None:
-        """The pods with an Envoy that there are now. Cheap when they are the same as before."""
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
+        """The pods with an Envoy that there are now. Asks nobody when they are the same as before.
+
+        Raises UnusableKeyError when the slice's agents can't be spoken to.
+        """
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
         """`canary`: services whose canary hosts are to be counted."""

@@ -47,6 +47,11 @@ def limits_name(slice_name: str) -> str:
     return f"{slice_name}-limits"
 
 
+def agent_key_name(slice_name: str) -> str:
+    """The Secret with which the operator and the slice's agents sign."""
+    return f"{slice_name}-agent-key"
+
+
 def state_name(slice_name: str) -> str:
     """The ConfigMap with what is remembered of the slice."""
     return f"{slice_name}-state"

@@ -1,0 +1,36 @@
+"""Puts the backend for a cluster together, for as long as this process leads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from resilientslice.cluster.agents import FleetAgents
+from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.fleet import Fleet
+from resilientslice.operating.world import World
+
+SLEEP_ACTION = (1, 30)
+"""Kubernetes that knows the preStop action `sleep` (ADR 0010)."""
+
+
+@asynccontextmanager
+async def reconciling(world: World) -> AsyncIterator[Reconciler]:
+    """The reconciler of a `World`. Raises KubeError when the API server doesn't say which version it is."""
+    version = await world.client.version()
+    async with Fleet() as fleet, asyncio.TaskGroup() as group:
+        agents = FleetAgents(
+            world.client, fleet, term=lambda: world.election.term, check=world.election.check, wake=world.wake
+        )
+        asking = group.create_task(agents.run(), name="agents")
+        try:
+            yield Reconciler(
+                world.client,
+                world.slices,
+                world.children,
+                agents,
+                images=world.settings.images,
+                sleep_action=version >= SLEEP_ACTION,
+                instance=world.settings.identity,
+            )
+        finally:
+            asking.cancel()

@@ -1,0 +1,139 @@
+"""What is read off children and pods, and what is left out because nobody can know it yet."""
+
+import pytest
+
+from resilientslice.kube.cache import Children
+from resilientslice.kube.kinds import SliceKey
+from resilientslice.observe.gather import Obstacles, gather
+from resilientslice.observe.proxies import Seen
+from resilientslice.observe.troubles import pod_troubles, workload_troubles
+from resilientslice.observe.workloads import observe_workloads
+from resilientslice.reconcile.children import noted
+from resilientslice.reconcile.observed import Proxies, Trouble, TroubleKind, Workload
+from resilientslice.render.names import Track
+
+KEY = SliceKey("ns", "shop")
+LABELS = {"resilientslice.dev/slice": "shop"}
+SERVICE = {"resilientslice.dev/service": "api", "resilientslice.dev/track": "stable"}
+
+
+def deployment(name="shop-api-stable", *, labels=None, uid="u", generation=2, replicas=3, status=None, **metadata):
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "namespace": "ns",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "generation": generation,
+            "labels": LABELS | (SERVICE if labels is None else labels),
+            "annotations": {"resilientslice.dev/template": "digest"},
+            "ownerReferences": [{"uid": uid, "controller": True}],
+            **metadata,
+        },
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": 2, "replicas": 4, "updatedReplicas": 3, "readyReplicas": 2} | (status or {}),
+    }
+
+
+def children(*objects):
+    known = Children(on_change=lambda key: None, shape=noted)
+    for obj in objects:
+        known.told(obj)
+    return known.of(KEY).values()
+
+
+def test_a_deployment_is_counted():
+    found = observe_workloads(children(deployment()), "u")
+    assert found == {("api", Track.STABLE): Workload(desired=3, ready=2, updated=3, digest="digest", outdated=1)}
+
+
+def test_what_was_patched_a_moment_ago_runs_nothing_that_is_known():
+    found = observe_workloads(children(deployment(generation=3)), "u")
+    assert found["api", Track.STABLE].digest == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        deployment(uid="other"),
+        deployment(labels={}),
+        deployment(labels={**SERVICE, "resilientslice.dev/track": "third"}),
+        deployment(deletionTimestamp="now"),
+        deployment() | {"kind": "StatefulSet"},
+    ],
+)
+def test_what_is_no_services_deployment_is_left_out(other):
+    assert observe_workloads(children(other), "u") == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [('pods "x" is forbidden: exceeded quota: small', "QuotaExceeded"), ("serviceaccount not found", "PodsRefused")],
+)
+def test_a_controller_that_is_refused_its_pods_is_quoted(message, reason):
+    status = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]}
+    known = children(deployment(status=status), deployment("shop-other", uid="other", status=status))
+    (trouble,) = workload_troubles(known, "u")
+    assert (trouble.kind, trouble.reason) == (TroubleKind.PODS, reason)
+    assert trouble.message.startswith("shop-api-stable: ")
+    assert message in trouble.message
+
+
+def pod(name="shop-api-stable-77-a", *, reason="", message="", conditions=(), **metadata):
+    waiting = {"waiting": {"reason": reason, "message": message}} if reason else {"running": {}}
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {"pod-template-hash": "77"},
+            "ownerReferences": [{"name": "shop-api-stable-77"}],
+            **metadata,
+        },
+        "status": {"containerStatuses": [{"image": "api:9", "state": waiting}], "conditions": list(conditions)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("ErrImagePull", "ImagePullFailed"),
+        ("ImagePullBackOff", "ImagePullFailed"),
+        ("CrashLoopBackOff", "CrashLoop"),
+        ("CreateContainerConfigError", "ContainerConfig"),
+        ("ContainerCreating", None),
+        ("", None),
+    ],
+)
+def test_what_a_container_waits_for_is_told_once_for_all_pods(reason, told):
+    found = pod_troubles([pod(reason=reason, message="said"), pod("shop-api-stable-77-b", reason=reason)])
+    assert [trouble.reason for trouble in found] == ([told] if told else [])
+    assert all(trouble.message.startswith("shop-api-stable: ") for trouble in found)
+    assert all("api:9" in trouble.message for trouble in found)
+
+
+def test_a_pod_that_fits_nowhere_is_told():
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no CPU"}
+    (trouble,) = pod_troubles([pod(conditions=[unschedulable])])
+    assert (trouble.reason, trouble.message) == ("Unschedulable", "shop-api-stable: no node takes its pod: no CPU")
+
+
+def test_pods_that_end_and_pods_of_nobody():
+    assert pod_troubles([pod(reason="ErrImagePull", deletionTimestamp="now")]) == ()
+    (trouble,) = pod_troubles([pod("lonely", reason="ErrImagePull", labels={}, ownerReferences=[])])
+    assert trouble.message.startswith("lonely: ")
+
+
+def test_a_long_message_is_cut():
+    (trouble,) = pod_troubles([pod(reason="ErrImagePull", message="x" * 5000)])
+    assert len(trouble.message) == 501
+
+
+def test_everything_is_put_together_the_most_important_first():
+    refused = Trouble(TroubleKind.REFUSED, "Forbidden", "no")
+    pods = Trouble(TroubleKind.PODS, "CrashLoop", "again")
+    seen = Seen(Proxies(2, {"a": "d"}), active=3)
+    obstacles = Obstacles((("Service", "shop-api"),), refused=(refused,), pods=(pods,))
+    observed = gather(None, children(deployment()), "u", seen, obstacles, now=0.0)
+    assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "NameTaken", "CrashLoop"]
+    assert (observed.proxies, observed.active, set(observed.workloads)) == (seen.proxies, 3, {("api", Track.STABLE)})
