@@ -139,7 +139,12 @@ class Session:
                 self._observe("watch", kind.kind, status, time.monotonic() - started)
                 if status != 200:
                     raise error_of(what, status, _parsed(await response.read()), response.headers.get("Retry-After"))
-                yield _lines(response.content)
+                try:
+                    yield _lines(response.content)
+                finally:
+                    # nobody reads on: no good-bye over TLS that would have to be waited for
+                    if response.connection is not None and response.connection.transport is not None:
+                        response.connection.transport.abort()
         except UnauthorizedError:
             self._log_in_again()
             raise
