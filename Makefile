@@ -17,7 +17,7 @@ endif
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "; print "Usage: make <target>\n"} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "; print "Usage: make <target>\n"} /^[a-z0-9-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(INSTALLED) ## Install everything into .venv, from hash-locked requirements
@@ -50,6 +50,22 @@ e2e: install ## The operator in a kind cluster, every scenario (E2E_KUBECONFIG=.
 .PHONY: e2e-smoke
 e2e-smoke: install ## The scenarios that take under ten minutes together
 	@scripts/e2e.sh smoke
+
+.PHONY: images
+images: install ## Build the images of operator and sample services with Docker (TAGS="1.1.0" for more tags)
+	@tests/kind/cluster.sh images
+
+.PHONY: cluster-up
+cluster-up: install ## A disposable kind cluster, also without a container registry (NODES=3)
+	@tests/kind/cluster.sh up
+
+.PHONY: cluster-load-images
+cluster-load-images: install ## Build the images and put them onto the cluster's nodes
+	@tests/kind/cluster.sh load-images
+
+.PHONY: cluster-down
+cluster-down: install ## Remove the cluster, and stop Docker if cluster-up started it
+	@tests/kind/cluster.sh down
 
 .PHONY: lint
 lint: install ## ruff, mypy, import-linter, sizes, shell, YAML, workflows, the Helm chart, checkov

@@ -18,16 +18,19 @@ step() { # NAME COMMAND...
 
 mapfile -t shell < <(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 mapfile -t yaml < <(git ls-files --cached --others --exclude-standard '*.yaml' '*.yml' .yamllint)
+mapfile -t dockerfiles < <(git ls-files --cached --others --exclude-standard '*Dockerfile' 'Dockerfile.*')
 
 step ruff ruff check .
 step format ruff format --check .
 step mypy mypy
 step mypy-scripts mypy scripts
+step mypy-kind env MYPYPATH=tests/kind:scripts:operator mypy -p kindcluster
 step imports lint-imports --no-logo
 step sizes python scripts/check_sizes.py
 step house python scripts/check_house.py
 step shellcheck shellcheck --external-sources "${shell[@]}"
 step yamllint yamllint --strict "${yaml[@]}"
+step hadolint hadolint "${dockerfiles[@]}"
 step workflows scripts/workflows.sh
 step helm python scripts/chart.py lint
 step checkov scripts/checkov.sh

@@ -5,12 +5,27 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import build_apiserver as source
 
 from kindcluster import cluster, daemon, images
 from kindcluster.places import Cluster
 from kindcluster.words import ClusterError
+
+
+def run(verb: str, cache: Path) -> None:
+    named = Cluster.named(os.environ)
+    match verb:
+        case "up":
+            cluster.up(named, cache)
+        case "down":
+            cluster.down(named, cache)
+        case "load-images":
+            cluster.load_images(named, cache)
+        case _:
+            daemon.ensure()
+            print(images.describe(images.ours(cache)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,17 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cache = source.cache_folder(os.environ)
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        named = Cluster.named(os.environ)
-        match verb:
-            case "up":
-                cluster.up(named, cache)
-            case "down":
-                cluster.down(named, cache)
-            case "load-images":
-                cluster.load_images(named, cache)
-            case _:
-                daemon.ensure()
-                print(images.describe(images.ours(cache)))
+        with source.locked(cache / "kind-cluster.lock"):
+            run(verb, cache)
     except (ClusterError, source.BuildError, OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -93,6 +93,7 @@ def _copy(root: Path, tar: tarfile.TarFile, made: set[str]) -> None:
             if name in made or name == ".":
                 continue
             made.add(name)
+            member.name = name
             tar.addfile(member, source.extractfile(member) if member.isreg() else None)
 
 

@@ -35,14 +35,16 @@ def node_count(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def kind_configuration(nodes: int, image: str | None) -> dict[str, Any]:
-    """What `kind create cluster` is told. `image` is a node image that was built here; None is plain kind."""
+def kind_configuration(nodes: int, image: str | None, *, lean: bool = False) -> dict[str, Any]:
+    """What `kind create cluster` is told. Without an image kind takes its own. `lean` is for Kubernetes up to 1.35:
+    later ones have their kubeadm told in another way.
+    """
     picture = {"image": image} if image else {}
     patches = [
         # a kubelet of 1.35 and later refuses an old cgroup hierarchy unless it is told that it is known
         {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "failCgroupV1": False}
     ]
-    if image:
+    if lean:
         # nothing here outlives the cluster: neither a flushed disk nor an elected leader is worth its CPU time
         alone = {"extraArgs": {"leader-elect": "false"}}
         patches.append(
@@ -73,12 +75,14 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -
     wanted = node_count(environ)
     daemon.ensure()
     standin = images.prepare_python(cache)
-    image, kind = _node_image(cache) if standin else (environ.get("NODE_IMAGE") or None, _plain_kind(cache))
-    programs = Programs(cluster, kind)
+    programs = Programs(cluster, _kind(cache, standin=standin))
     if _is_up(programs, wanted):
         say(f"the cluster {cluster.name} is up already")
+    elif standin:
+        built = nodeimage.ensure(nodeimage.programs(cache), cache)
+        _create(programs, kind_configuration(wanted, built, lean=True))
     else:
-        _create(programs, kind_configuration(wanted, image))
+        _create(programs, kind_configuration(wanted, environ.get("NODE_IMAGE") or None))
     _mark(cluster)
     if standin:
         _connect(programs)
@@ -88,7 +92,7 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -
 def down(cluster: Cluster, cache: Path) -> None:
     """Remove the cluster and its kubeconfig, and stop Docker's daemon if it was started here."""
     if daemon.answers():
-        programs = Programs(cluster, _plain_kind(cache))
+        programs = Programs(cluster, _kind(cache))
         if programs.nodes():
             say(f"removing the cluster {cluster.name}")
             programs.run_kind("delete", "cluster", f"--name={cluster.name}")
@@ -101,7 +105,7 @@ def down(cluster: Cluster, cache: Path) -> None:
 def load_images(cluster: Cluster, cache: Path) -> None:
     """Build our images, and where there is no registry stand-ins for the others, and put them onto the nodes."""
     daemon.ensure()
-    programs = Programs(cluster, _plain_kind(cache))
+    programs = Programs(cluster, _kind(cache))
     if not programs.nodes():
         raise ClusterError(f"there is no cluster {cluster.name}: run `make cluster-up` first")
     names = images.ours(cache)
@@ -115,16 +119,10 @@ def _internal_ip(node: Mapping[str, Any]) -> str:
     return str(next(entry["address"] for entry in addresses if entry["type"] == "InternalIP"))
 
 
-def _plain_kind(cache: Path) -> Path:
-    """The user's own kind, else the one that is built here."""
-    found = shutil.which("kind")
+def _kind(cache: Path, *, standin: bool = False) -> Path:
+    """The user's own kind, else the one that is built here; always that one for a node image that is built here."""
+    found = None if standin else shutil.which("kind")
     return Path(found) if found else modules.build(modules.KIND, cache) / "kind"
-
-
-def _node_image(cache: Path) -> tuple[str, Path]:
-    """The node image and the kind that fits it: both of one module."""
-    programs = nodeimage.programs(cache)
-    return nodeimage.ensure(programs, cache), programs.path(modules.KIND, "kind")
 
 
 def _is_up(programs: Programs, wanted: int) -> bool:

@@ -12,11 +12,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kindcluster.places import HERE, OUTPUT
+import build_apiserver as source
+
+from kindcluster.places import HERE
 from kindcluster.words import ClusterError, say
 
-RECORD = OUTPUT / "dockerd.json"
-LOG = OUTPUT / "dockerd.log"
+# beside the cache rather than in build/, which `make clean` removes while the daemon runs
+RECORD = source.cache_folder(os.environ) / "dockerd.json"
+LOG = RECORD.with_suffix(".log")
 WRAPPER = HERE / "runc-wrapper"
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -89,7 +92,7 @@ def install(*packages: str) -> None:
 
 
 def _start() -> None:
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting dockerd (log: {LOG})")
     with LOG.open("wb") as log:
         process = subprocess.Popen(

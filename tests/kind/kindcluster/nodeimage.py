@@ -106,7 +106,8 @@ def node_images(found: Programs, names: Mapping[str, str], root: Path, storage: 
 
 def ensure(found: Programs, cache: Path) -> str:
     """The node image's name, with the digest of its inputs as its tag; it is in Docker from now on."""
-    inputs = found.digest(debian.inputs(), *_node_files())
+    ways = [Path(name).read_bytes() for name in (__file__, archives.__file__)]
+    inputs = found.digest(debian.inputs(), *_node_files(), *ways)
     image = f"{NODE_IMAGE}:{inputs}"
     if docker.is_built(image, inputs):
         return image
@@ -169,7 +170,7 @@ def _build_base(kind: Path, cache: Path) -> str:
         }
         # the module cache is read-only throughout, so the modes are said here
         modes = {path: 0o755 if "/bin/" in path else 0o644 for path in wanted}
-        wanted |= {"crictl": NODE / "crictl", "cni.conf.template": NODE / "cni.conf.template"}
+        wanted |= {name: NODE / name for name in ("crictl", "cni.conf.template", "keep-inside.service")}
         with docker.context(wanted, modes) as context:
             docker.build(
                 image,

@@ -27,10 +27,11 @@ RUN apt-get update \
 COPY files/ /
 COPY cni.conf.template /etc/containerd/cni.conf.template
 COPY crictl /usr/local/bin/crictl
+COPY keep-inside.service /etc/systemd/system/keep-inside.service
 # Debian's containerd has no fuse-overlayfs; nothing here may ask for a negative oom_score_adj; and containerd writes
 # the CNI configuration from each node's pod range, since kindnetd can't be had
 RUN chmod 755 /kind /kind/bin /usr/local/bin/crictl \
-    && systemctl enable kubelet.service containerd.service undo-mount-hacks.service \
+    && systemctl enable kubelet.service containerd.service undo-mount-hacks.service keep-inside.service \
     && systemctl mask systemd-binfmt.service \
     && sed -i -e 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' -e '/^\[proxy_plugins/,/^$/d' \
         /etc/containerd/config.toml \

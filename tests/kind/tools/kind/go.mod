@@ -1,6 +1,6 @@
 module resilientslice.dev/kind-tools/kind
 
-go 1.26.8
+go 1.18
 
 tool sigs.k8s.io/kind
 

@@ -1,6 +1,6 @@
 module resilientslice.dev/kind-tools/storage
 
-go 1.26.8
+go 1.23.0
 
 tool github.com/rancher/local-path-provisioner
 
