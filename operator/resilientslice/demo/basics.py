@@ -1,6 +1,7 @@
 """Claims about a slice at rest: orders get through, tenants are kept apart, what is undeclared or wrong is refused."""
 
 import asyncio
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,18 +20,23 @@ async def orders_succeed(stage: Stage) -> Measured:
     requests = [order(f"first-{n}", SKUS[n % len(SKUS)]) for n in range(ORDERS)]
     tally = await stage.client.paced(requests, per_second=40)
     ids = [answer.body["order_id"] for answer in tally.answers if answer.succeeded]
-    settled: set[str] = set()
+    took = await until_settled(stage, ids, within=SETTLED_WITHIN)
+    figures = f"{tally.total - tally.failed} of {tally.total} taken, {len(ids)} settled {took:.1f} s later"
+    return Measured(tally.explain(figures), tally.failed == 0 and len(ids) == ORDERS)
+
+
+async def until_settled(stage: Stage, ids: Sequence[str], *, within: float) -> float:
+    """Wait until each order says that it is settled; the seconds it took."""
+    waiting = set(ids)
 
     async def all_settled() -> bool:
-        for identifier in set(ids) - settled:
+        for identifier in sorted(waiting):
             answer = await stage.client.send(_read_order(identifier))
             if answer.succeeded and answer.body["status"] == "settled":
-                settled.add(identifier)
-        return len(settled) == len(ids)
+                waiting.discard(identifier)
+        return not waiting
 
-    took = await until(all_settled, within=SETTLED_WITHIN, what=f"settlement of {len(ids)} orders")
-    figures = f"{tally.total - tally.failed} of {tally.total} taken, {len(settled)} settled {took:.1f} s later"
-    return Measured(tally.explain(figures), tally.failed == 0 and len(settled) == ORDERS)
+    return await until(all_settled, within=within, what=f"settlement of {len(ids)} orders")
 
 
 def _read_order(identifier: str) -> Request:

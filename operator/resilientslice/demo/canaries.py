@@ -38,7 +38,7 @@ def _new_image(spec: Spec) -> None:
 
 async def header_reaches_only_the_canary(stage: Stage) -> Measured:
     """A new image makes a canary of each service at weight 0; the header, and only it, leads there on every hop."""
-    await _edited(stage, _new_image)
+    await stage.change(_new_image)
     await stage.settled()
     with_header = await stage.client.paced(
         [order(f"header-{n}", SKUS[0], headers={"X-Canary": "1"}) for n in range(HEADER_REQUESTS)], per_second=40
@@ -57,7 +57,7 @@ async def header_reaches_only_the_canary(stage: Stage) -> Measured:
 async def weight_moves_the_share(stage: Stage) -> Measured:
     """An edit of the weight moves that share of the requests, as whole requests, and fails none."""
     async with Background(stage.client, browse, per_second=80) as during:
-        await _edited(stage, set_weight(SHARE_WEIGHT))
+        await stage.change(set_weight(SHARE_WEIGHT))
         await _until_weight(stage, SHARE_WEIGHT)
     tally = await stage.client.closed_loop(browse, count=SHARE_REQUESTS, workers=WORKERS)
     share = tally.share("api@canary")
@@ -79,7 +79,7 @@ async def failing_canary_costs_nothing(stage: Stage) -> Measured:
 
 async def _bad_canary(stage: Stage, fault: str, parameters: dict[str, object], counter: str) -> Measured:
     canaries = [replica for name in HOPS for replica in stage.replicas(name, Track.CANARY)]
-    await _edited(stage, set_weight(BAD_WEIGHT))
+    await stage.change(set_weight(BAD_WEIGHT))
     await _until_weight(stage, BAD_WEIGHT)
     before = {name: await stage.counter(f"{name}-canary", counter) for name in HOPS}
     await stage.fault(canaries, fault, **parameters, **{"for": "60s"})
@@ -104,19 +104,13 @@ async def hundred_promotes(stage: Stage) -> Measured:
         return bool(revision.stable == wanted and not revision.canary and not stage.replicas("api", Track.CANARY))
 
     async with Background(stage.client, browse, per_second=50) as traffic:
-        await _edited(stage, set_weight(100))
+        await stage.change(set_weight(100))
         took = await until(promoted, within=60, what=f"promotion of {wanted}")
         await stage.settled()
     tally = traffic.tally
     tags = {replica.version for name in HOPS for replica in stage.replicas(name)}
     figures = f"{wanted} promoted in {took:.1f} s, {tally.failed} of {tally.total} requests failed"
     return Measured(tally.explain(figures), tally.failed == 0 and tags == {CANARY_TAG})
-
-
-async def _edited(stage: Stage, change: Callable[[Spec], None]) -> None:
-    reason = await stage.edit(change)
-    if reason:
-        raise ClaimError(f"the edit was refused: {reason}")
 
 
 async def _until_weight(stage: Stage, weight: int) -> None:

@@ -23,13 +23,19 @@ FAILED = 0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's end: `status` 0 for none, seconds it took, and the hops that served it as `name@track`."""
+    """One request's end: `status` 0 for none, seconds it took, and the hops that served it as `name@track`. `began`:
+    seconds on the loop's clock when it was sent."""
 
     status: int
     seconds: float
     hops: tuple[str, ...] = ()
     body: Any = None
     error: str = ""
+    began: float = 0.0
+
+    @property
+    def ended(self) -> float:
+        return self.began + self.seconds
 
     @property
     def succeeded(self) -> bool:
@@ -53,6 +59,18 @@ class Tally:
     @property
     def statuses(self) -> Counter[int]:
         return Counter(answer.status for answer in self.answers)
+
+    @property
+    def seconds(self) -> float:
+        """From the first request sent to the last answer."""
+        return max(a.ended for a in self.answers) - min(a.began for a in self.answers) if self.answers else 0.0
+
+    def rate(self, status: int) -> float:
+        """Answers of that status a second."""
+        return self.statuses[status] / self.seconds if self.answers else 0.0
+
+    def only(self, status: int) -> "Tally":
+        return Tally([answer for answer in self.answers if answer.status == status])
 
     def share(self, hop: str) -> float:
         """Percent of the successful answers that `hop` (`payments@canary`) had a part in."""
@@ -116,9 +134,9 @@ class Client:
                 raw = await response.read()
                 body = await response.json(content_type=None) if request.keep_body and raw else None
                 hops = tuple(hop.strip() for hop in response.headers.get("X-Served-By", "").split(",") if hop.strip())
-                return Answer(response.status, loop.time() - started, hops, body)
+                return Answer(response.status, loop.time() - started, hops, body, began=started)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return Answer(FAILED, loop.time() - started, error=type(error).__name__)
+            return Answer(FAILED, loop.time() - started, error=type(error).__name__, began=started)
 
     async def paced(self, requests: Sequence[Request], *, per_second: float) -> Tally:
         """Send each request in its own slot, `per_second` slots a second, and wait for all answers."""

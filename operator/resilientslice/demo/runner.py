@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from resilientslice.agent.client import AgentError
-from resilientslice.demo import basics, canaries, faults
+from resilientslice.demo import basics, canaries, crashes, faults, limits, updates
 from resilientslice.demo.report import Measured, Result, Verdict
 from resilientslice.demo.stage import ClaimError, Stage, on_stage
 from resilientslice.local.errors import LocalError
@@ -50,6 +50,11 @@ CLAIMS: Sequence[Claim] = (
         faults.hanging_replica_costs_one_try,
     ),
     Claim(
+        "at three times its capacity a service takes what it can and refuses the rest at once",
+        "goodput ≥ 80 % of capacity, refused in ≤ 25 ms",
+        updates.overload_is_turned_away,
+    ),
+    Claim(
         "X-Canary: 1 reaches the canary, and only it, through every hop",
         "all with, none without",
         canaries.header_reaches_only_the_canary,
@@ -72,6 +77,15 @@ CLAIMS: Sequence[Claim] = (
     Claim("weight 100 promotes", "0 failed, all on the new image", canaries.hundred_promotes),
     Claim("an undeclared call is refused", "0 reached", basics.undeclared_calls_are_refused),
     Claim("a bad edit is refused with its reason", "field named, 0 failed", basics.bad_edits_are_refused),
+    Claim("every service is replaced under load", "0 failed, every process new", updates.every_service_is_replaced),
+    Claim("a limit is exact over two replicas", "within 1 % of burst + rate x time", limits.limits_are_exact),
+    Claim("the worker is killed with orders in its hands", "each settled once", crashes.worker_may_be_killed),
+    Claim(
+        "Redis stalls and dies, requests go on",
+        "≥ 90 % of the throughput, median + ≤ 20 ms, limits within 20 %, shown, 0 failed",
+        limits.redis_may_stall_and_die,
+    ),
+    Claim("PostgreSQL crashes amid payments", "0 lost, 0 doubled, repeats taken", crashes.postgres_may_restart),
 )
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import aiohttp
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from resilientslice.api.services import StoreName
 from resilientslice.demo.load import Client
-from resilientslice.local.report import ReplicaInfo
+from resilientslice.local.report import ReplicaInfo, StoreInfo
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.render.names import Track
 
@@ -62,6 +64,12 @@ class Stage:
             self.document = document
         return reason
 
+    async def change(self, change: Callable[[Spec], None]) -> None:
+        """As `edit`, for an edit that must be taken; ClaimError if it is refused."""
+        reason = await self.edit(change)
+        if reason:
+            raise ClaimError(f"the edit was refused: {reason}")
+
     async def restore(self) -> str:
         """Write the last accepted file back."""
 
@@ -85,15 +93,40 @@ class Stage:
         for replica in replicas:
             await self._admin("DELETE", replica, "/faults", None)
 
-    async def _admin(self, method: str, replica: ReplicaInfo, path: str, body: Any) -> None:
+    async def _admin(self, method: str, replica: ReplicaInfo, path: str, body: Any) -> str:
         url = f"http://127.0.0.1:{replica.admin_port}{path}"
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             session.request(method, url, json=body) as response,
         ):
+            text = await response.text()
             if response.status >= 300:
-                text = await response.text()
                 raise ClaimError(f"{method} {path} at {replica.name} answered {response.status}: {text}")
+            return text
+
+    def store(self, kind: StoreName) -> StoreInfo:
+        return self.runtime.store(kind)
+
+    def pid(self, kind: StoreName) -> int:
+        pid = self.store(kind).pid
+        if pid is None:
+            raise ClaimError(f"{kind} is not running")
+        return pid
+
+    async def restarted(self, kind: StoreName, before: int, *, within: float) -> float:
+        """Wait until another process than `before` serves as the store; the seconds it took."""
+
+        async def back() -> bool:
+            store = self.store(kind)
+            return store.ready and store.pid not in (None, before)
+
+        return await until(back, within=within, what=f"restart of {kind}")
+
+    async def metric(self, replica: ReplicaInfo, name: str, **labels: str) -> float:
+        """One number that a replica exports about itself, summed up over what `labels` leave open."""
+        text = await self._admin("GET", replica, "/metrics", None)
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
     async def ejected(self, replica: ReplicaInfo) -> bool:
         """Does Envoy hold this very replica ejected?"""

@@ -5,6 +5,10 @@ from resilientslice.demo.load import Request
 GOLD = "gold"
 SILVER = "silver"
 NOISY = "noisy"
+"""Not listed in the sample: it has the default limit."""
+ADMITTED = 404
+"""What `light` is answered when its tenant is within its limit."""
+LIMITED = 429
 SKUS = ("TEA-MINT", "MUG-01")
 
 
@@ -12,6 +16,12 @@ def browse(number: int, *, tenant: str = GOLD, headers: dict[str, str] | None = 
     """A read that crosses api and catalog, and may be retried."""
     del number
     return Request("GET", "/products", {"X-Tenant": tenant, **(headers or {})})
+
+
+def light(number: int, *, tenant: str) -> Request:
+    """A read that api answers by itself, with 404, once it has charged the tenant: no other service and no store."""
+    del number
+    return Request("GET", "/orders/none", {"X-Tenant": tenant})
 
 
 def order(key: str, sku: str, *, tenant: str = GOLD, headers: dict[str, str] | None = None) -> Request:

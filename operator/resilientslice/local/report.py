@@ -45,6 +45,17 @@ class ReplicaInfo:
         return self.state is ReplicaState.READY
 
 
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """The server of a managed store, as it is now. `pid` is None between two tries; `url` holds a password."""
+
+    name: str
+    pid: int | None
+    ready: bool
+    message: str
+    url: str = field(repr=False)
+
+
 class Severity(StrEnum):
     NORMAL = "Normal"
     WARNING = "Warning"

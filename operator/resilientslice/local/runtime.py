@@ -18,25 +18,30 @@ from typing import Self
 import aiohttp
 
 from resilientslice.agent.client import Snapshot
+from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.files import SliceFileError
 from resilientslice.local.datastores import Datastores
 from resilientslice.local.engine import SLICE_FILE, Engine
+from resilientslice.local.environment import replace_hosts
 from resilientslice.local.errors import LocalError, NotSettledError
 from resilientslice.local.folder import StateFolder, explained
 from resilientslice.local.housekeeping import Housekeeping
 from resilientslice.local.ledger import Ledger, reap
 from resilientslice.local.place import PortBook, placed
-from resilientslice.local.ports import Ports
+from resilientslice.local.ports import LOOPBACK, Ports
 from resilientslice.local.proxy import Proxy
-from resilientslice.local.report import Event, Journal, ReplicaInfo
+from resilientslice.local.report import Event, Journal, ReplicaInfo, StoreInfo
 from resilientslice.local.scene import Scene
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.source import Source, read_source
 from resilientslice.local.volumes import remove_contents
 from resilientslice.local.watch import edits
+from resilientslice.render.names import store_name
 from resilientslice.render.revision import revision_of
+from resilientslice.render.stores import STORE_PORTS
+from resilientslice.render.tracks import Address
 
 
 class LocalRuntime:
@@ -138,6 +143,15 @@ class LocalRuntime:
         found = [replica.info() for fleet in self._engine.fleets.values() for replica in fleet.replicas]
         ordered = sorted(found, key=lambda one: (one.service, one.track != "stable", one.index))
         return [one for one in ordered if service in (None, one.service)]
+
+    def store(self, kind: StoreName) -> StoreInfo:
+        """The server of a managed store, and a URL that reaches it. KeyError when the slice has none of that kind."""
+        name = store_name(self._engine.source.slice_.name, kind)
+        server = {one.name: one for one in self._datastores.servers}[name]
+        url = self._datastores.secrets[name, "url"]
+        hosts = {(name, STORE_PORTS[kind]): Address(LOOPBACK, self._datastores.ports[name])}
+        here = replace_hosts(url, hosts, self._engine.source.slice_.namespace)
+        return StoreInfo(name, server.pid, server.ready, server.message, here)
 
     @property
     def events(self) -> list[Event]:

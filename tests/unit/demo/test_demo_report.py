@@ -6,10 +6,52 @@ import pytest
 from click.testing import CliRunner
 
 from resilientslice.cli import cli
+from resilientslice.demo.limits import Count, count_of, in_time
 from resilientslice.demo.load import Answer, Client, Request, Tally
 from resilientslice.demo.report import Measured, Result, Verdict, all_hold, write_report
 from resilientslice.demo.runner import CLAIMS, Claim, run_claims
 from resilientslice.demo.stage import ClaimError, until
+from resilientslice.demo.traffic import ADMITTED, LIMITED
+
+
+def at(began: float, ended: float, status: int = ADMITTED) -> Answer:
+    return Answer(status, ended - began, began=began)
+
+
+def test_a_rate_counts_from_the_first_request_to_the_last_answer() -> None:
+    tally = Tally([at(10.0, 10.5, 200), at(11.0, 12.0, 200), at(10.5, 14.0, 503)])
+    assert tally.seconds == 4.0
+    assert tally.rate(200) == 0.5
+    assert tally.only(503).total == 1
+    assert (Tally([]).seconds, Tally([]).rate(200)) == (0.0, 0.0)
+
+
+LIMIT = {"per_second": 10, "burst": 20}
+
+
+def test_what_a_limit_lets_in_is_known_to_the_length_of_the_requests() -> None:
+    admitted = [at(100 + n / 10, 100.1 + n / 10) for n in range(40)]
+    refused = [at(102.05, 102.1, LIMITED), at(104.0, 104.1, LIMITED)]
+    counted = count_of(Tally([*refused, *admitted]), **LIMIT)
+    assert counted.admitted == 40
+    assert counted.least == pytest.approx(20 + 10 * (104.0 - 100.1) - 1)
+    assert counted.most == pytest.approx(20 + 10 * (104.1 - 100.0))
+
+
+@pytest.mark.parametrize(("admitted", "off"), [(95, 0.0), (100, 0.0), (105, 5.0), (90, 5.0)])
+def test_a_limit_is_off_by_what_is_outside_of_that(admitted: int, off: float) -> None:
+    assert Count(admitted, least=95, most=100).off == pytest.approx(off)
+
+
+def test_a_limit_that_refuses_nobody_is_not_measured() -> None:
+    with pytest.raises(ClaimError, match="none of 3 requests was over the limit"):
+        count_of(Tally([at(n, n + 0.1) for n in range(3)]), **LIMIT)
+
+
+def test_only_what_is_let_in_and_answered_in_time_counts_as_throughput() -> None:
+    tally = Tally([at(0, 0.01), at(0, 0.25), at(0, 0.3), at(0, 0.01, LIMITED)])
+    assert in_time(tally) == 0.5
+    assert in_time(Tally([at(0, 0.01, 503)])) == 1, "never 0"
 
 
 def answer(status: int = 200, seconds: float = 0.01, *hops: str) -> Answer:
@@ -100,7 +142,8 @@ async def test_a_claim_that_breaks_fails_and_lets_the_others_be_measured(monkeyp
 def test_every_claim_of_the_issue_is_measured() -> None:
     titles = " ".join(claim.title for claim in CLAIMS)
     for subject in ("orders", "tenant", "fails every", "hanging", "X-Canary", "weight edit", "refuses", "503", "100",
-                    "undeclared", "bad edit"):  # fmt: skip
+                    "undeclared", "bad edit", "three times", "replaced under load", "exact", "Redis", "PostgreSQL",
+                    "worker"):  # fmt: skip
         assert subject in titles
 
 
