@@ -157,6 +157,24 @@ async def test_a_charged_order_that_nobody_repeats_is_queued_all_the_same(
     assert await redis.xlen("orders") == 1
 
 
+async def test_readiness_says_that_charges_are_not_looked_after(
+    launch: Any, shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, eventually: Any, monkeypatch: Any
+) -> None:
+    """And the service stays in traffic: whether payments answers the relay is none of a request's business."""
+    monkeypatch.setattr("shop_api.relay._SILENT_SECONDS", 0.2)
+    env = {"CATALOG_URL": shop.kit.env.values["CATALOG_URL"], "PAYMENTS_URL": "http://127.0.0.1:1"}
+    api = await launch(shop_api.app.build, "api", stores | env | {"RELAY_PAUSE": "10ms"})
+
+    async def said() -> bool:
+        async with http.get(f"{api.url}/readyz") as response:
+            assert response.status == 200
+            return "not been looked after" in (await response.json())["checks"]["relay"]["reason"]
+
+    await eventually(said)
+    async with http.get(f"{shop.url}/readyz") as response:
+        assert (await response.json())["checks"]["relay"]["ok"] is True
+
+
 async def test_no_order_is_taken_while_too_many_wait(
     launch: Any, shop: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
 ) -> None:

@@ -50,6 +50,7 @@ def build(kit: Kit) -> web.Application:
     catalog, payments = _upstream(kit, "catalog"), _upstream(kit, "payments")
     relay = Relay(kit, orders, payments, pause=kit.env.seconds("RELAY_PAUSE", 1.0, low=0.01, high=600))
     kit.add_job("relay", relay.run)
+    kit.add_check("relay", relay.check, Need.NEVER)
     app = web.Application()
     app[_CHECKOUT] = Checkout(orders, catalog, payments)
     app.router.add_post("/orders", _post_order)

@@ -21,6 +21,7 @@ _KEPT_SECONDS = 3
 _AT_ONCE = 100
 # With nothing to do, and while payments is away, rounds grow rarer up to this many pauses.
 _RAREST = 15
+_SILENT_SECONDS = 60.0
 
 
 class _Claimed(BaseModel):
@@ -33,6 +34,7 @@ class Relay:
     def __init__(self, kit: Kit, orders: Orders, payments: Upstream, *, pause: float) -> None:
         self._kit, self._orders, self._payments = kit, orders, payments
         self._pause = pause
+        self._last_round = kit.clock()
         self._relayed = Counter(
             "orders_relayed_total",
             "Charged orders the relay looked after: seen queued, queued by it, or not readable.",
@@ -46,12 +48,19 @@ class Relay:
         while not self._kit.stopping.is_set():
             try:
                 claimed = await self.sweep()
+                self._last_round = self._kit.clock()
             except UpstreamError as exc:
                 self._kit.log.warning("the relay waits for payments", reason=exc.detail)
                 claimed = 0
             pause = self._pause if claimed else min(pause * 2, self._pause * _RAREST)
             if claimed < _AT_ONCE:
                 await rest(self._kit, pause)
+
+    async def check(self) -> None:
+        """Fails if no round has ended well for long."""
+        silent = self._kit.clock() - self._last_round
+        if silent > max(_SILENT_SECONDS, 2 * _RAREST * self._pause):
+            raise RuntimeError(f"charges have not been looked after for {silent:.0f} s")
 
     async def sweep(self) -> int:
         """One round: how many charges were handed out. UpstreamError, StoreUnavailableError."""
