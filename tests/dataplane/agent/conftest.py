@@ -140,7 +140,19 @@ class Pair:
         # one worker and a base id of its own: several run side by side
         envoy = Path(sys.executable).with_name("envoy")
         options = ["-c", "bootstrap.json", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warn"]
-        self._start("envoy", [str(envoy), *options, "--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
+        self._start(
+            "envoy",
+            [
+                str(envoy),
+                *options,
+                "--drain-time-s",
+                "60",
+                "--drain-strategy",
+                "immediate",
+                "--parent-shutdown-time-s",
+                "2",
+            ],
+        )
 
     def _start(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -266,5 +278,6 @@ def build() -> SimpleNamespace:
         listener=listener,
         routes=routes,
         configuration=configuration,
+        free_port=free_port,
         until=until,
     )

@@ -1,0 +1,146 @@
+"""The fleet against agents that sign as real ones do."""
+
+import asyncio
+import time
+
+from resilientslice.agent.resources import json_digest
+from resilientslice.canary.state import Attempts
+from resilientslice.fleet import Accepted, AgentPod, Rejected, SigningKeys, Stale, Unreachable, new_key
+
+KEY = ("shop", "shop")
+CONFIG = {"clusters": [], "endpoints": [], "listeners": [], "routes": []}
+DIGEST = json_digest(CONFIG)
+
+
+def agents(fakes):
+    return list(fakes.agents.values())
+
+
+async def test_a_push_reaches_all_and_a_view_says_so(fleet, fakes):
+    before = fleet.view(KEY)
+    assert [pod.name for pod in before.missed(DIGEST)] == ["fake-1", "fake-2"]
+    assert before.proxies.total == 2
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert report.accepted
+    assert report.outcomes == {"fake-1": Accepted(), "fake-2": Accepted()}
+    view = fleet.view(KEY)
+    assert view.proxies.all_run(DIGEST)
+    assert (view.missed(DIGEST), view.newest) == ((), (1, 1))
+
+
+async def test_a_dead_agent_costs_its_own_slice_a_time_out_and_others_nothing(fleet, fakes, pods, keys):
+    slow, _ = agents(fakes)
+    slow.hanging = asyncio.Event()
+    fleet.set_members(KEY, pods[:1], keys)
+    fleet.set_members(("other", "one"), pods[1:], keys)
+    hanging = asyncio.create_task(fleet.push(KEY, CONFIG, DIGEST, (1, 1), timeout=2.0))
+    begun = time.monotonic()
+    report = await fleet.push(("other", "one"), CONFIG, DIGEST, (1, 1), timeout=30.0)
+    assert report.accepted
+    assert not hanging.done(), "the other slice has its answer first"
+    assert time.monotonic() - begun < 2.0
+    outcome = (await hanging).outcomes["fake-1"]
+    assert isinstance(outcome, Unreachable)
+    assert "no answer in 2 s" in outcome.reason
+    assert [pod.name for pod in fleet.view(KEY).missed(DIGEST)] == ["fake-1"]
+    slow.hanging.set()
+
+
+async def test_one_refusal_leaves_the_other_and_names_the_words(fleet, fakes):
+    refusal = {"digest": DIGEST, "accepted": False, "type": "listeners", "message": "port in use", "serving": "old"}
+    agents(fakes)[0].refusal = (422, refusal)
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert report.rejected == Rejected("port in use", "listeners", "old")
+    view = fleet.view(KEY)
+    assert view.proxies.acked == {"fake-1": "old", "fake-2": DIGEST}
+    assert view.proxies.rejected == "listeners: port in use"
+    assert view.missed(DIGEST) == (), "the same would be refused again"
+
+
+async def test_a_stale_epoch_names_the_one_that_is_held(fleet, fakes):
+    agents(fakes)[1].epoch = [7, 3]
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert isinstance(report.outcomes["fake-2"], Stale)
+    assert (report.held, fleet.view(KEY).newest) == ((7, 3), (7, 3))
+    assert [pod.name for pod in fleet.view(KEY).missed(DIGEST)] == ["fake-2"]
+
+
+async def test_another_key_is_refused_on_both_sides_and_the_previous_one_counts(fleet, fakes, pods, keys):
+    stranger = SigningKeys.of(new_key().encode())
+    fleet.set_members(KEY, pods, stranger)
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert "is not signed with the slice's key" in report.outcomes["fake-1"].reason
+    assert agents(fakes)[0].pushes == 0
+    rotating = SigningKeys(stranger.current, keys.current)
+    fleet.set_members(KEY, pods, rotating)
+    assert (await fleet.push(KEY, CONFIG, DIGEST, (1, 1))).accepted
+
+
+async def test_a_pod_of_another_uid_at_the_same_address_is_not_believed(fleet, pods, keys):
+    moved = [AgentPod("fake-1", "another", pods[0].address, ready=True)]
+    fleet.set_members(KEY, moved, keys)
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert isinstance(report.outcomes["fake-1"], Unreachable)
+
+
+async def test_new_pods_are_missed_and_forgotten_ones_are_gone(fleet, pods, keys):
+    fleet.set_members(KEY, pods[:1], keys)
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    fleet.set_members(KEY, pods, keys)
+    view = fleet.view(KEY)
+    assert [pod.name for pod in view.missed(DIGEST)] == ["fake-2"]
+    assert not view.proxies.all_run(DIGEST)
+    report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1), only=["fake-2"])
+    assert list(report.outcomes) == ["fake-2"]
+    assert fleet.view(KEY).proxies.all_run(DIGEST)
+    fleet.forget(KEY)
+    assert fleet.view(KEY).proxies.total == 0
+    assert (await fleet.push(KEY, CONFIG, DIGEST, (1, 2))).outcomes == {}
+
+
+async def test_counts_of_all_envoys_are_added_and_never_go_down(fleet, fakes):
+    one, two = agents(fakes)
+    assert fleet.view(KEY, canary=["api"]).attempts is None, "nobody has counted yet"
+    one.clusters = {"api-canary": {"hosts_rq_success": 90, "hosts_rq_error": 10, "hosts_rq_active": 2}}
+    two.clusters = {"api-canary": {"hosts_rq_success": 5, "hosts_rq_error": 0, "hosts_rq_active": 1}}
+    one.p99, two.p99 = {"api-canary": 20.0}, {"api-canary": 45.0}
+    await fleet.poll(KEY)
+    view = fleet.view(KEY, canary=["api"])
+    assert (view.attempts, view.active) == (Attempts(95, 10, 45.0), 3)
+    one.clusters = {"api-canary": {"hosts_rq_success": 4, "hosts_rq_error": 1}}  # its host was replaced
+    two.clusters = {"api-canary": {"hosts_rq_success": 8, "hosts_rq_error": 2}}
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).attempts == Attempts(98, 12, 45.0)
+    one.clusters = {"api-canary": {"hosts_rq_success": 6, "hosts_rq_error": 2}}
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).attempts == Attempts(100, 13, 45.0)
+    assert fleet.view(KEY).attempts is None, "no canary, nothing to count"
+
+
+async def test_requests_under_way_count_only_after_the_last_push_and_of_every_envoy(fleet, fakes, pods, keys):
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).active == 0
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert fleet.view(KEY, canary=["api"]).active is None
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).active == 0
+    fleet.set_members(KEY, [pods[0], AgentPod("gone", "gone", "127.0.0.1:1", ready=True)], keys)
+    await fleet.poll(KEY)
+    view = fleet.view(KEY, canary=["api"])
+    assert view.active is None
+    assert "the agent of gone at 127.0.0.1:1" in view.unreachable["gone"]
+    assert view.proxies.total == 2
+    fleet.set_members(KEY, [pods[0], AgentPod("gone", "gone", "127.0.0.1:1", ready=False)], keys)
+    assert fleet.view(KEY).proxies.total == 1, "no request reaches a pod that never was ready"
+
+
+async def test_ejections_say_how_many_envoys_agree_and_which_pod_it_is(fleet, fakes):
+    one, two = agents(fakes)
+    one.ejected = [{"cluster": "api-stable", "host": "10.0.0.1:80"}, {"cluster": "api-stable", "host": "10.0.0.2:80"}]
+    two.ejected = [{"cluster": "api-stable", "host": "10.0.0.1:80"}]
+    await fleet.poll(KEY)
+    found = fleet.view(KEY, pods={"10.0.0.1": "api-7"}).ejections
+    assert [(one.service, one.host, one.envoys, one.pod) for one in found] == [
+        ("api", "10.0.0.1:80", 2, "api-7"),
+        ("api", "10.0.0.2:80", 1, ""),
+    ]
