@@ -4,6 +4,7 @@ Whole objects would cost some 50 KB each. Of each child stay a few fields and `s
 wants to know of the whole object, as a short text. Nothing may be concluded from an object's absence before `synced`.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,6 +29,9 @@ class Counts:
     available: int = 0
     succeeded: int = 0
     failed: int = 0
+
+
+NONE_COUNTED = Counts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +184,13 @@ class Children:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         template = (spec.get("template") or {}).get("metadata") or {} if obj["kind"] in _TEMPLATED else {}
         return Child(
-            kind=obj["kind"],
-            namespace=metadata.get("namespace", ""),
+            kind=sys.intern(obj["kind"]),
+            namespace=sys.intern(metadata.get("namespace", "")),
             name=metadata["name"],
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
             generation=metadata.get("generation", 0),
-            owner_uid=controller_uid(obj),
+            owner_uid=sys.intern(controller_uid(obj)),
             deleting="deletionTimestamp" in metadata,
             labels=_ours(metadata.get("labels")),
             annotations=_ours(metadata.get("annotations")),
@@ -226,7 +230,12 @@ def newer(version: str, than: str) -> bool:
 
 
 def _ours(noted: Mapping[str, str] | None) -> Mapping[str, str]:
-    kept = {name: value for name, value in (noted or {}).items() if name.startswith(DOMAIN) or name == LABEL_COMPONENT}
+    """Names and values repeat over thousands of objects: each is kept once."""
+    kept = {
+        sys.intern(name): sys.intern(value)
+        for name, value in (noted or {}).items()
+        if name.startswith(DOMAIN) or name == LABEL_COMPONENT
+    }
     return kept or NOTHING
 
 
@@ -234,6 +243,8 @@ def _counts(status: Mapping[str, Any]) -> Counts:
     def number(*names: str) -> int:
         return next((value for name in names if isinstance(value := status.get(name), int)), 0)
 
+    if not status:
+        return NONE_COUNTED
     return Counts(
         observed_generation=number("observedGeneration"),
         replicas=number("replicas", "instances", "currentReplicas"),
