@@ -1,37 +1,17 @@
 """The routes of api."""
 
-import re
-from typing import Annotated
-
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from shop_api.checkout import Checkout, Item
+from shop_api.contract import CONTRACT, KEY, ORDER_ID, SKU, OrderBody
 from shop_api.orders import Orders
 from shop_api.relay import Relay
 from slicekit import Kit, Need, Problem, RequestContext, Upstream, current, kit_of
-from slicekit.context import IDEMPOTENCY_KEY
+from slicekit.contracts import serve
 from slicekit.redis_store import RedisStore
 
 _CHECKOUT = web.AppKey("checkout", Checkout)
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _PASSED_ON = ("Content-Type", "Age", "X-Stale")
-_ORDER_ID = re.compile(r"ord_[0-9a-f]{32}")
-
-
-class ItemBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    sku: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{1,31}$")]
-    quantity: Annotated[int, Field(ge=1, le=1000)]
-
-
-class OrderBody(BaseModel):
-    """`POST /orders`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: Annotated[list[ItemBody], Field(min_length=1, max_length=50)]
 
 
 def build(kit: Kit) -> web.Application:
@@ -53,10 +33,13 @@ def build(kit: Kit) -> web.Application:
     kit.add_check("relay", relay.check, Need.NEVER)
     app = web.Application()
     app[_CHECKOUT] = Checkout(orders, catalog, payments)
-    app.router.add_post("/orders", _post_order)
-    app.router.add_get("/orders/{order_id}", _get_order)
-    app.router.add_get("/products", _get_products)
-    app.router.add_get("/products/{sku}", _get_products)
+    handlers = {
+        "placeOrder": _post_order,
+        "getOrder": _get_order,
+        "listProducts": _get_products,
+        "getProduct": _get_products,
+    }
+    serve(app, CONTRACT, handlers)
     return app
 
 
@@ -66,9 +49,7 @@ def _upstream(kit: Kit, target: str) -> Upstream:
 
 
 async def _post_order(request: web.Request) -> web.Response:
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is not None and not _KEY.fullmatch(key):
-        raise Problem(400, f"{IDEMPOTENCY_KEY} must be 1 to 255 visible ASCII characters")
+    key = KEY.read(request)
     body = await kit_of(request).read_json(request, OrderBody)
     items = [Item(item.sku, item.quantity) for item in body.items]
     order, replayed = await request.app[_CHECKOUT].place(_context(), items, key)
@@ -77,8 +58,7 @@ async def _post_order(request: web.Request) -> web.Response:
 
 
 async def _get_order(request: web.Request) -> web.Response:
-    order_id = request.match_info["order_id"]
-    order = await request.app[_CHECKOUT].orders.find(order_id) if _ORDER_ID.fullmatch(order_id) else None
+    order = await request.app[_CHECKOUT].orders.find(ORDER_ID.read(request))
     # The same answer for an order of another tenant: whether it exists is none of this one's business.
     if order is None or order.tenant != _context().tenant:
         raise Problem(404, "there is no such order")
@@ -88,9 +68,7 @@ async def _get_order(request: web.Request) -> web.Response:
 async def _get_products(request: web.Request) -> web.Response:
     """What catalog answers, and its own words where it refuses."""
     catalog = request.app[_CHECKOUT].catalog
-    sku = request.match_info.get("sku")
-    if sku is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", sku):
-        raise Problem(404, "there is no such product")
+    sku = SKU.read(request) if SKU.name in request.match_info else None
     reply = await catalog.get(f"/products/{sku}" if sku else "/products")
     if reply.status not in {200, 400, 404}:
         raise reply.failure()

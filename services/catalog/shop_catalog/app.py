@@ -1,18 +1,17 @@
 """The routes of catalog."""
 
-import re
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import Counter
 
+from shop_catalog.contract import CONTRACT, SKU, SKUS
 from shop_catalog.products import Cache, Found, Patience, Products
 from slicekit import Kit, Need, Problem
+from slicekit.contracts import serve
 from slicekit.postgres import Postgres
 from slicekit.redis_store import RedisStore
 
-_SKU = re.compile(r"[A-Z0-9][A-Z0-9-]{1,31}", re.ASCII)
-_MOST_SKUS = 50
 _PRODUCTS = web.AppKey("products", Products)
 _STALE = web.AppKey("stale", Counter)
 
@@ -36,23 +35,20 @@ def build(kit: Kit) -> web.Application:
         ["app"],
         registry=kit.metrics.registry,
     ).labels(app=kit.settings.app)
-    app.router.add_get("/products", _list_products)
-    app.router.add_get("/products/{sku}", _get_product)
+    serve(app, CONTRACT, {"listProducts": _list_products, "getProduct": _get_product})
     return app
 
 
 async def _list_products(request: web.Request) -> web.Response:
     """All products, or those named by `?sku=A&sku=B`; a sku that doesn't exist is left out."""
-    skus = list(dict.fromkeys(request.query.getall("sku", [])))
-    if len(skus) > _MOST_SKUS:
-        raise Problem(400, f"ask for at most {_MOST_SKUS} skus at once")
+    skus = SKUS.read(request)
     products = request.app[_PRODUCTS]
-    found = await products.find([_sku(sku) for sku in skus]) if skus else await products.listing()
+    found = await products.find(skus) if skus else await products.listing()
     return _answer(request, {"products": found.products}, found)
 
 
 async def _get_product(request: web.Request) -> web.Response:
-    sku = _sku(request.match_info["sku"])
+    sku = SKU.read(request)
     found = await request.app[_PRODUCTS].find([sku])
     if not found.products:
         raise Problem(404, f"there is no product {sku}")
@@ -65,9 +61,3 @@ def _answer(request: web.Request, document: Any, found: Found) -> web.Response:
         return web.json_response(document)
     request.app[_STALE].inc()
     return web.json_response(document, headers={"X-Stale": "true", "Age": str(int(found.stale))})
-
-
-def _sku(text: str) -> str:
-    if not _SKU.fullmatch(text):
-        raise Problem(400, "a sku is 2 to 32 of A-Z, 0-9 and -, and does not begin with -")
-    return text

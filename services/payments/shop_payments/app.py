@@ -1,50 +1,17 @@
 """The routes of payments."""
 
-import re
-from typing import Annotated
-from uuid import UUID
-
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from shop_payments.contract import CONTRACT, KEY, ORDER_ID, ClaimBody, DoneBody, PayBody
 from shop_payments.ledger import Charge, KeyReusedError, Ledger, OrderPaidError
 from shop_payments.outbox import Outbox, OutboxWatch
 from slicekit import Kit, Problem, current, kit_of
 from slicekit.context import ANONYMOUS, IDEMPOTENCY_KEY
+from slicekit.contracts import serve
 from slicekit.postgres import Postgres
 
 _LEDGER = web.AppKey("ledger", Ledger)
 _OUTBOX = web.AppKey("outbox", Outbox)
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_ORDER_ID = r"^[A-Za-z0-9_-]{1,64}$"
-
-
-class PayBody(BaseModel):
-    """`POST /pay`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    order_id: Annotated[str, StringConstraints(pattern=_ORDER_ID)]
-    amount_cents: Annotated[int, Field(ge=1, le=10**12)]
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-    memo: Annotated[str, StringConstraints(max_length=16_384, pattern=r"^[^\x00]*$")] | None = None
-    """What the outbox hands out once the charge is committed."""
-
-
-class ClaimBody(BaseModel):
-    """`POST /outbox/claim`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=500)] = 100
-
-
-class DoneBody(BaseModel):
-    """`POST /outbox/done`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    payment_ids: Annotated[list[UUID], Field(min_length=1, max_length=500)]
 
 
 def build(kit: Kit) -> web.Application:
@@ -56,17 +23,13 @@ def build(kit: Kit) -> web.Application:
     app = web.Application()
     app[_LEDGER] = Ledger(postgres, outbox)
     app[_OUTBOX] = outbox
-    app.router.add_post("/pay", _pay)
-    app.router.add_post("/outbox/claim", _claim)
-    app.router.add_post("/outbox/done", _done)
-    app.router.add_get("/payments/{order_id}", _get_payment)
+    handlers = {"pay": _pay, "getPayment": _get_payment, "claimOutbox": _claim, "finishOutbox": _done}
+    serve(app, CONTRACT, handlers)
     return app
 
 
 async def _pay(request: web.Request) -> web.Response:
-    key = request.headers.get(IDEMPOTENCY_KEY, "")
-    if not _KEY.fullmatch(key):
-        raise Problem(400, f"{IDEMPOTENCY_KEY} is required: 1 to 255 visible ASCII characters")
+    key = KEY.read(request)
     body = await kit_of(request).read_json(request, PayBody)
     charge = Charge(_tenant(), key, body.order_id, body.amount_cents, body.currency, body.memo)
     try:
@@ -80,8 +43,7 @@ async def _pay(request: web.Request) -> web.Response:
 
 
 async def _get_payment(request: web.Request) -> web.Response:
-    order_id = request.match_info["order_id"]
-    payment = await request.app[_LEDGER].find(_tenant(), order_id) if re.fullmatch(_ORDER_ID, order_id) else None
+    payment = await request.app[_LEDGER].find(_tenant(), ORDER_ID.read(request))
     if payment is None:
         raise Problem(404, "there is no payment for this order")
     return web.json_response(payment)

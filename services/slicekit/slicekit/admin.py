@@ -1,8 +1,9 @@
 """The port for the one who runs this process: probes, metrics and faults. Bound to localhost, always."""
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from slicekit.contracts import Answer, Contract, Operation, Parameter, serve
 from slicekit.durations import format_seconds, parse_seconds
 from slicekit.faults import Fault, FaultKind
 from slicekit.kit import Kit, kit_of
@@ -32,14 +33,72 @@ class FaultBody(BaseModel):
             raise Problem(422, str(exc)) from exc
 
 
+class FaultState(BaseModel):
+    probability: float
+    status: int
+    delay: str
+    ends_in: str
+
+
+class ActiveFaults(RootModel[dict[FaultKind, FaultState]]):
+    """The faults in force, by kind."""
+
+
+_KIND = Parameter("path", "kind", FaultKind, "Of fault.", f"there are the faults {', '.join(FaultKind)}", status=404)
+CONTRACT = Contract(
+    "admin",
+    "The admin port of a service, on localhost: probes, metrics and faults. A worker has no other port.",
+    (
+        Operation(
+            name="listFaults",
+            method="GET",
+            path="/faults",
+            text="The faults in force.",
+            answers={200: Answer("By kind.", ActiveFaults)},
+            plain=True,
+        ),
+        Operation(
+            name="clearFaults",
+            method="DELETE",
+            path="/faults",
+            text="End all faults.",
+            answers={204: Answer("They have ended.")},
+            plain=True,
+        ),
+        Operation(
+            name="putFault",
+            method="PUT",
+            path="/faults/{kind}",
+            text="Inject a fault; it ends by itself.",
+            parameters=(_KIND,),
+            body=FaultBody,
+            answers={200: Answer("As it is in force.", ActiveFaults)},
+            plain=True,
+        ),
+        Operation(
+            name="clearFault",
+            method="DELETE",
+            path="/faults/{kind}",
+            text="End one fault.",
+            parameters=(_KIND,),
+            answers={204: Answer("It has ended.")},
+            plain=True,
+        ),
+    ),
+)
+
+
 def build_admin(kit: Kit) -> web.Application:
     app = web.Application(middlewares=[web.middleware(answer_or_problem)])
     app[Kit.KEY] = kit
     add_probes(app)
-    app.router.add_get("/faults", _list_faults)
-    app.router.add_delete("/faults", _clear_faults)
-    app.router.add_put("/faults/{kind}", _put_fault)
-    app.router.add_delete("/faults/{kind}", _clear_faults)
+    handlers = {
+        "listFaults": _list_faults,
+        "putFault": _put_fault,
+        "clearFaults": _clear_faults,
+        "clearFault": _clear_faults,
+    }
+    serve(app, CONTRACT, handlers)
     return app
 
 
@@ -88,10 +147,8 @@ async def _clear_faults(request: web.Request) -> web.Response:
 
 
 def _kind_of(request: web.Request) -> FaultKind:
-    try:
-        return FaultKind(request.match_info["kind"])
-    except ValueError as exc:
-        raise Problem(404, f"there are the faults {', '.join(FaultKind)}") from exc
+    kind: FaultKind = _KIND.read(request)
+    return kind
 
 
 def _show(fault: Fault, remaining: float) -> dict[str, object]:
