@@ -12,6 +12,7 @@ from resilientslice import __version__
 COMMANDS = {
     "crd": "resilientslice.commands.crd",
     "demo": "resilientslice.commands.demo",
+    "operator": "resilientslice.commands.operator",
     "render": "resilientslice.commands.render",
     "revision": "resilientslice.commands.revision",
     "run": "resilientslice.commands.run",

@@ -17,7 +17,7 @@ from resilientslice.kube.session import Guard, Session, unguarded
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 CHUNK = 100
-"""Objects of one page of a list: parsed they take some 50 KB each, and memory that was once taken is seldom given back."""
+"""Objects of one page of a list. Parsed they take some 50 KB each, and memory once taken is seldom given back."""
 
 _VERSION = Kind("", "", "Version", "version", namespaced=False)
 
