@@ -8,10 +8,12 @@ import os
 import signal
 import statistics
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from resilientslice.agent.client import AgentClient
 from resilientslice.agent.resources import json_digest
 from resilientslice.fleet import AgentPod, Fleet, SigningKeys, new_key
 
@@ -219,3 +221,45 @@ async def test_a_second_sigterm_ends_at_once_what_a_connection_would_hold(remote
     assert "Envoy is drained" not in pair.log("agent")
     writer.close()
     await writer.wait_closed()
+
+
+def resident(pair):
+    """MB of the agent."""
+    status = (Path("/proc") / str(pair.processes["agent"].pid) / "status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+async def test_a_push_to_two_proxies_is_as_quick_as_to_one(remote, build):
+    """Both are asked at once. The figures are printed; what fails the test is far from any of them."""
+    pair, arguments, address = remote
+    (pair.folder / "two").mkdir()
+    for name in ("key", "bootstrap.json"):
+        (pair.folder / "two" / name).symlink_to(f"../{name}")
+    async with AgentClient(Path(os.path.relpath(pair.folder / "two" / "api.sock"))) as client, Fleet() as fleet:
+        other = type(pair)(pair.folder / "two", client, build.free_port(), pair.upstream)
+        second = f"127.0.0.1:{build.free_port()}"
+        try:
+            other.start_agent(*(second if argument == address else argument for argument in arguments))
+            other.start_envoy()
+            await other.connected()
+            keys = SigningKeys.of((pair.folder / "key" / "current").read_bytes())
+            addresses = (("one", address), ("two", second))
+            fleet.set_members(KEY, [AgentPod(name, "uid-1", where, ready=True) for name, where in addresses], keys)
+            config = pair.basic()
+            config["listeners"] = []
+            config["routes"] = []
+            took = []
+            for number in range(1, 51):
+                config["clusters"] = [build.static_cluster(f"c{number}", pair.upstream)]
+                config["endpoints"] = []
+                begun = time.perf_counter()
+                report = await fleet.push(KEY, config, json_digest(config), (1, number), timeout=20.0)
+                took.append((time.perf_counter() - begun) * 1000)
+                assert report.accepted, report
+            print(f"push to two over TCP: median {statistics.median(took):.1f} ms, worst {max(took):.1f} ms")
+            print(f"agents: {resident(pair):.1f} and {resident(other):.1f} MB")
+            assert fleet.view(KEY).proxies.all_run(json_digest(config))
+            assert max(resident(pair), resident(other)) < 70
+        finally:
+            for name in list(other.processes):
+                other.end(name, signal.SIGKILL)
