@@ -12,5 +12,6 @@ fi
 if [[ -z ${E2E_KUBECONFIG:-} ]]; then
     export TAGS=${TAGS:-1.1.0}
     tests/kind/cluster.sh up
+    tests/kind/cluster.sh load-images
 fi
 exec scripts/pytest.sh tests/e2e "${chosen[@]}" --timeout=600 --durations=0 --durations-min=5 -s "$@"
