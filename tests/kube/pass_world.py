@@ -11,7 +11,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import CHILD_KINDS, DEPLOYMENT, POD, RESILIENT_SLICE, Kind, Object, SliceKey
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
-from resilientslice.observe.proxies import Epoch, Seen
+from resilientslice.observe.proxies import Agents, Epoch, Seen
 from resilientslice.reconcile.children import noted
 from resilientslice.reconcile.observed import Proxies
 from resilientslice.render.envoy import EnvoyConfig
@@ -70,13 +70,17 @@ class World:
         self.deadline: float | None = None
         self.stuck: set[str] = set()
         """Deployments that never become ready."""
+        self.subnet = "127.77.0"
+        """Of the proxies' pods."""
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, agents: Agents | None = None) -> None:
         """The operator's process ends, and another one starts with empty hands."""
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
-        self.reconciler = Reconciler(self.client, self.slices, self.children, self.agents, clock=lambda: self.now)
+        self.reconciler = Reconciler(
+            self.client, self.slices, self.children, agents or self.agents, clock=lambda: self.now
+        )
 
     async def apply(self, document: Object) -> Object:
         document = copy.deepcopy(document)
@@ -152,7 +156,8 @@ class World:
                 metadata = {"name": name, "namespace": self.namespace, "labels": labels}
                 spec = {"containers": [{"name": "agent", "image": "agent"}]}
                 await self.others.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-                status = {"podIP": f"127.77.0.{index + 1}", "phase": "Running"}
+                ready = {"type": "Ready", "status": "True"}
+                status = {"podIP": f"{self.subnet}.{index + 1}", "phase": "Running", "conditions": [ready]}
                 await self.others.patch_status(POD, self.namespace, name, status, manager="kubelet")
                 changed = True
         return changed

@@ -59,7 +59,7 @@ class FleetAgents:
     wake: Callable[[SliceKey], None]
     port: int = AGENT_PORT
     _known: dict[SliceKey, _Known] = field(default_factory=dict)
-    _sequence: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _sequence: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
         """UnusableKeyError when the slice's Secret holds no key."""
@@ -73,11 +73,9 @@ class FleetAgents:
         )
         if agents == known.pods:
             return
-        strangers = {pod.uid for pod in agents} - {pod.uid for pod in known.pods}
         known.pods = agents
         self.fleet.set_members(key, agents, known.keys)
-        if strangers:
-            await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
+        await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
         known = self._known.setdefault(key, _Known())
@@ -89,9 +87,13 @@ class FleetAgents:
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         data, digest = config.to_json(), config.digest
         epoch = self._next()
+        missed = {pod.name for pod in self.fleet.view(key).missed(digest)}
+        if not missed:
+            await self.fleet.poll(key)  # they hold it, and Envoy's answer is still to come
+            return epoch
         for _ in range(SAME_EPOCH_TRIES):
             self.check()
-            report = await self.fleet.push(key, data, digest, epoch)
+            report = await self.fleet.push(key, data, digest, epoch, only=missed)
             held = report.held
             if held is None or held[0] > self.term():
                 return epoch
