@@ -15,7 +15,8 @@ SHARE_REQUESTS = 3000
 SHARE_TOLERANCE = 3.0
 BAD_WEIGHT = 50
 BAD_REQUESTS = 500
-WORKERS = 16
+WORKERS = 8
+"""Few, so that a request is not late by its own company and tried again on the other track."""
 HOPS = ("api", "catalog", "payments")
 
 
