@@ -10,16 +10,19 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
 from resilientslice.kube.client import KubeClient
+from resilientslice.kube.errors import NotLeadingError
 from resilientslice.kube.kinds import (
     AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     NETWORK_POLICY,
+    POD,
     RESILIENT_SLICE,
     SECRET,
     SERVICE,
     STATEFUL_SET,
+    SliceKey,
 )
 from resilientslice.kube.session import Session
 
@@ -425,3 +428,70 @@ class Impersonating(Session):
     def _prepared(self, path):
         http, headers, url = super()._prepared(path)
         return http, {**headers, "Impersonate-User": self._user}, url
+
+
+async def test_an_image_that_cannot_be_pulled_is_said_within_half_a_minute(shop):
+    shop.stuck.add("shop-api-stable")
+    status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1}
+    await shop.others.patch_status(DEPLOYMENT, shop.namespace, "shop-api-stable", status, manager="controllers")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "shop-api-stable-x",
+            "namespace": shop.namespace,
+            "labels": {"resilientslice.dev/slice": "shop"},
+        },
+        "spec": {"containers": [{"name": "api", "image": "nowhere.example.org/api:9"}]},
+    }
+    await shop.others.create(pod)
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+    container = {"name": "api", "image": "nowhere.example.org/api:9", "imageID": "", "ready": False, "restartCount": 0}
+    await shop.others.patch_status(
+        POD,
+        shop.namespace,
+        "shop-api-stable-x",
+        {"containerStatuses": [{**container, "state": waiting}]},
+        manager="kubelet",
+    )
+    began = shop.now
+    while (await shop.condition("shop", "Ready"))[1] != "ImagePullFailed":
+        await shop.reconcile("shop")
+        assert shop.deadline is not None, "nothing would look again"
+        shop.now = max(shop.now, shop.deadline)
+        assert shop.now - began <= 30
+    assert "nowhere.example.org/api:9: not found" in (await shop.condition("shop", "Ready"))[2]
+    shop.stuck.clear()
+    await shop.settle("shop", seconds=60)
+    assert (await shop.slice("shop"))["status"]["phase"] == "Ready"
+    shop.now += 3600
+    assert await shop.reconcile("shop") == []
+
+
+async def test_what_the_crd_lets_through_is_refused_and_nothing_touched(shop):
+    raw = await shop.slice("shop")
+    raw["spec"]["services"][0]["image"] = ""
+    raw["metadata"]["generation"] += 1
+    raw["metadata"]["resourceVersion"] = str(int(raw["metadata"]["resourceVersion"]) + 1_000_000)
+    await shop.sync()
+    shop.slices.told(raw)
+    before = len(shop.log)
+    await shop.reconciler.reconcile(SliceKey(shop.namespace, "shop"))
+    assert {kind for _, kind in writes(shop.log[before:])} == {"ResilientSlice", "Event"}
+    status, reason, message = await shop.condition("shop", "Stalled")
+    assert (status, reason) == ("True", "InvalidSpec")
+    assert "image" in message
+
+
+async def test_a_process_that_does_not_lead_writes_nothing(shop, api):
+    def check():
+        raise NotLeadingError("not sent", message="frozen")
+
+    async with Session(api.login) as session:
+        shop.client = KubeClient(session, guard=check)
+        shop.restart()
+        await edit(shop, lambda document: service(document, "api").update(replicas=5))
+        with pytest.raises(NotLeadingError):
+            await shop.reconcile("shop")
+    live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
+    assert live["spec"]["replicas"] != 5

@@ -239,7 +239,7 @@ class Reconciler:
             await self._pods.ask(key, held, planned.status, now)
         finally:
             after = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
-            held.again = after != before
+            held.again = held.again or after != before
 
     def _difference(self, key: SliceKey, held: Held, expected: Any, desired: Desired, now: float) -> Difference:
         withheld = set(held.contests.held(now)) | self._withheld(key, held, desired)
