@@ -83,6 +83,14 @@ verify: install ## Fail if anything generated is stale
 mutants: install ## Break the code in seeded ways and count which tests notice (SEED=n to choose)
 	@$(BIN)/python scripts/mutants.py
 
+.PHONY: fuzz
+fuzz: install ## Requests made from the OpenAPI documents (EXAMPLES=300 an operation, SEED=n to repeat)
+	@$(BIN)/python -m scripts.hostile.fuzz $(if $(EXAMPLES),--examples $(EXAMPLES)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: hostile
+hostile: install ## 100,000 hostile requests to the services; memory must stay flat (REQUESTS=n, SEED=n)
+	@$(BIN)/python -m scripts.hostile $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: install ## Measure, as ratios in one run (PARTS="proxy stall" for some of it)
 	@$(BIN)/python -m scripts.bench $(PARTS)

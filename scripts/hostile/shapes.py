@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-REFUSED = frozenset({400, 404, 405, 408, 411, 413, 414, 415, 417, 422, 426, 431, 501, 505})
+REFUSED = frozenset({400, 403, 404, 405, 408, 411, 413, 414, 415, 417, 422, 426, 431, 501, 505})
 """A refusal in the words of HTTP. 501 and 505 are about methods, codings and versions, and Envoy's parser's."""
 FINE = REFUSED | {200, 201, 307}
 """Where the request is only odd, and may be served."""
