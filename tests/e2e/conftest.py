@@ -66,8 +66,8 @@ def operator(cluster: Cluster) -> Cluster:
             await cluster.kubectl("delete", "namespace", "-l", LABEL, "--wait=true")
         await cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(INSTALL))
         # the image has the same name after an edit of the code
-        await cluster.kubectl("-n", SYSTEM, "rollout", "restart", "deployment/resilientslice")
-        await cluster.kubectl("-n", SYSTEM, "rollout", "status", "deployment/resilientslice", "--timeout=180s")
+        await cluster.kubectl("-n", SYSTEM, "rollout", "restart", "deployment/resilientslice-operator")
+        await cluster.kubectl("-n", SYSTEM, "rollout", "status", "deployment/resilientslice-operator", "--timeout=180s")
 
     asyncio.run(install())
     return cluster
@@ -109,7 +109,9 @@ async def keep(cluster: Cluster, namespace: str, folder: Path) -> None:
     await save("events.txt", "get", "events", *scope, "--sort-by=.lastTimestamp")
     await save("objects.yaml", "get", "deploy,sts,svc,cm,pdb,hpa,netpol,controllerrevision", *scope, "-o", "yaml")
     await save("pods.txt", "describe", "pods", *scope)
-    await save("operator.log", "logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=resilientslice", "--tail=4000")
+    await save(
+        "operator.log", "logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=resilientslice-operator", "--tail=4000"
+    )
     for pod in await cluster.list("pods", namespace):
         name = pod["metadata"]["name"]
         await save(f"{name}.log", "logs", *scope, name, "--all-containers", "--prefix", "--tail=2000")

@@ -9,7 +9,7 @@ from cluster import gets, is_ready, none_failed, sample, uids, until
 pytestmark = pytest.mark.e2e
 
 SYSTEM = "resilientslice-system"
-OPERATORS = "app.kubernetes.io/name=resilientslice"
+OPERATORS = "app.kubernetes.io/name=resilientslice-operator"
 
 
 async def delete_pod(slice_, name, *options):

@@ -14,7 +14,7 @@ async def test_somebody_elses_object_stays_as_it_is(a_slice):
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "minimal-proxy"}, "data": {"mine": "yes"}}
     await slice_.cluster.apply(theirs, slice_.namespace)
     await slice_.apply(sample("minimal"))
-    message = await slice_.said("Ready", "NameConflict", 60)
+    message = await slice_.said("NameConflict", "NameTaken", 60)
     assert "minimal-proxy" in message
     found = await slice_.cluster.get("configmap", "minimal-proxy", slice_.namespace)
     assert found is not None

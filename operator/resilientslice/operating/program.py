@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import signal
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import structlog
@@ -196,6 +196,8 @@ class Operator:
                 registry=registry,
                 settings=operator_settings(),
                 standalone=True,
+                # else kopf looks up the user's name, which an arbitrary UID in a container has none of
+                identity=cast(Any, self.world.settings.identity),
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=end,
