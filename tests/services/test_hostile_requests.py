@@ -85,6 +85,7 @@ async def test_every_shape_is_refused_in_order(shop: dict[str, Any], http: Any) 
         (f"GET / HTTP/1.1\r\nHost: a\r\nX-A: /{'a' * 9000}\r\n\r\n", 431, "a header is longer than 8190 bytes"),
         ("GET / HTTP/1.1\r\nHost: a\r\n" + "A: b\r\n" * 200 + "\r\n", 431, "more than 128 headers"),
         ("GET / HTTP/1.1\r\nHost: a\r\n" + f"A: {'b' * 7000}\r\n" * 12, 431, "too large together"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n" + f"A: {'b' * 7000}\r\n" * 12 + "\r\n", 431, "too large together"),
         ("GET / HTTP/1.1\r\nX-A: b\r\n", 408, "did not arrive in time"),
         ("POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 405, "see the Allow header"),
         ("GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: a\r\nX-Tenant: b\r\n\r\n", 400, "X-Tenant is given more than once"),

@@ -110,6 +110,8 @@ class Connection(RequestHandler):
         between = not self._messages and (self._waiter is not None or not self._request_count)
         super().data_received(data)
         if self._messages:
+            if between and self._head_size + len(data) > self._door.bounds.head_size:
+                self._check_head()
             self._end_head()
             self._door.idle.pop(self, None)
         elif between and data:
@@ -163,6 +165,15 @@ class Connection(RequestHandler):
         self.force_close()
         if transport is not None:
             transport.abort()
+
+    def _check_head(self) -> None:
+        """A head that came whole, in one large read, is held to the same size."""
+        message, _ = self._messages[0]
+        if not isinstance(message, _ErrInfo):
+            size = sum(len(name) + len(value) for name, value in message.raw_headers)
+            if size > self._door.bounds.head_size:
+                self._messages.clear()
+                self._messages.append((_ErrInfo(status=400, exc=LargeHeadError(), message=""), EMPTY_PAYLOAD))
 
     def _wait_for_head(self, size: int) -> None:
         self._head_size += size
