@@ -22,6 +22,7 @@ KEPT = ROOT / "build" / "e2e"
 DEFAULT = ROOT / "build" / "kind" / "kubeconfig"
 INSTALL = ROOT / "deploy" / "install.yaml"
 LABEL = "resilientslice.dev/e2e"
+OPERATORS = "app.kubernetes.io/name=resilientslice-operator"
 DUMP = """
 import socket
 with socket.socket(socket.AF_UNIX) as admin:
@@ -109,9 +110,7 @@ async def keep(cluster: Cluster, namespace: str, folder: Path) -> None:
     await save("events.txt", "get", "events", *scope, "--sort-by=.lastTimestamp")
     await save("objects.yaml", "get", "deploy,sts,svc,cm,pdb,hpa,netpol,controllerrevision", *scope, "-o", "yaml")
     await save("pods.txt", "describe", "pods", *scope)
-    await save(
-        "operator.log", "logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=resilientslice-operator", "--tail=4000"
-    )
+    await save("operator.log", "logs", "-n", SYSTEM, "-l", OPERATORS, "--tail=4000")
     for pod in await cluster.list("pods", namespace):
         name = pod["metadata"]["name"]
         await save(f"{name}.log", "logs", *scope, name, "--all-containers", "--prefix", "--tail=2000")
