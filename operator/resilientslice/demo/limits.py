@@ -17,8 +17,8 @@ REQUESTS, PER_SECOND = 1250, 250
 TOLERANCE = 1.0
 """Percent."""
 OFFERED, LOAD_SECONDS = 250, 2
-PATIENCE = 0.25
-"""Seconds: the slice's time-out of one try."""
+PATIENCE = 0.5
+"""Seconds: half of what api is given to answer. That requests do not wait for Redis one by one is the median's bar."""
 SPEED, MOST_WAIT = 0.9, 0.02
 """Of the throughput with Redis; and the seconds that its loss may add to the median. Waiting for Redis in each request
 would add at least what Redis is given."""

@@ -49,7 +49,7 @@ def test_a_limit_that_refuses_nobody_is_not_measured() -> None:
 
 
 def test_only_what_is_let_in_and_answered_in_time_counts_as_throughput() -> None:
-    tally = Tally([at(0, 0.01), at(0, 0.25), at(0, 0.3), at(0, 0.01, LIMITED)])
+    tally = Tally([at(0, 0.01), at(0, 0.5), at(0, 0.6), at(0, 0.01, LIMITED)])
     assert in_time(tally) == 0.5
     assert in_time(Tally([at(0, 0.01, 503)])) == 1, "never 0"
 
