@@ -95,6 +95,10 @@ hostile: install ## 100,000 hostile requests to the services; memory must stay f
 bench: install ## Measure, as ratios in one run (PARTS="proxy stall" for some of it)
 	@$(BIN)/python -m scripts.bench $(PARTS)
 
+.PHONY: bench-operator
+bench-operator: install ## How soon traffic follows an edit; an operator with 1,000 slices (PARTS="weight --changes 50")
+	@$(BIN)/python -m scripts.bench_operator $(PARTS)
+
 .PHONY: lock
 lock: install ## Renew the hash-locked requirements
 	@scripts/lock.sh

@@ -1,0 +1,187 @@
+"""Changes a weight over and over under steady traffic, and finds when answers, and the status, followed.
+
+Pure but for `Patcher`: what the load wrote down and when patches went is compared afterwards, on one clock.
+"""
+
+import asyncio
+import math
+import random
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.bench_operator.simulation import until
+
+from resilientslice.kube.kinds import RESILIENT_SLICE, Kind, Object
+from resilientslice.kube.session import Session
+from resilientslice.kube.watch import Reflector
+
+NONE, MOST = 0, 99
+"""The weights: 100 would promote."""
+STATUS_SECONDS = 30.0
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Nanoseconds of the monotonic clock."""
+
+    weight: int
+    generation: int
+    sent: int
+    returned: int
+
+
+@dataclass(slots=True)
+class Statuses:
+    """A sink of `Reflector`: when which generation and weight was first seen in the status."""
+
+    name: str
+    seen: dict[tuple[int, int], int] = field(default_factory=dict)
+    latest: Object = field(default_factory=dict)
+
+    def told(self, obj: Object) -> None:
+        if obj["metadata"]["name"] != self.name:
+            return
+        self.latest = obj
+        status = obj.get("status") or {}
+        weight = (status.get("canary") or {}).get("weight")
+        if weight is not None:
+            self.seen.setdefault((int(status.get("observedGeneration", 0)), int(weight)), time.monotonic_ns())
+
+    def gone(self, obj: Object) -> None:
+        """Nobody deletes it."""
+
+    def listed(self, kind: Kind, namespace: str | None, uids: set[str], resource_version: str) -> None:
+        """A list brings nothing that a watch doesn't."""
+
+    @property
+    def status(self) -> Object:
+        found: Object = self.latest.get("status") or {}
+        return found
+
+
+class Patcher:
+    """Edits one slice and watches its status. Run `watch` beside it."""
+
+    def __init__(self, session: Session, namespace: str, name: str) -> None:
+        self.statuses = Statuses(name)
+        self._session, self._namespace, self._name = session, namespace, name
+
+    async def watch(self) -> None:
+        turn = asyncio.Semaphore(1)
+        await Reflector(self._session, RESILIENT_SLICE, self._namespace, "", self.statuses, turn, lambda: None).run()
+
+    async def patch(self, spec: Object) -> Object:
+        return await self._session.request(
+            "PATCH",
+            RESILIENT_SLICE.path(self._namespace, self._name),
+            kind=RESILIENT_SLICE,
+            what=self._name,
+            body={"spec": spec},
+            content_type=MERGE,
+        )
+
+    async def weigh(self, weight: int) -> Change:
+        """Set a weight and return once the status shows it."""
+        sent = time.monotonic_ns()
+        answer = await self.patch({"canary": {"weight": weight}})
+        change = Change(weight, int(answer["metadata"]["generation"]), sent, time.monotonic_ns())
+        await until(
+            lambda: self.statuses.seen.get((change.generation, weight)), f"weight {weight} in status", self.said
+        )
+        return change
+
+    async def back_and_forth(self, count: int, told: Callable[[int], None]) -> list[Change]:
+        """`count` changes, at moments that have nothing to do with the slots of the load."""
+        changes = []
+        for number in range(count):
+            await asyncio.sleep(random.uniform(0.12, 0.2))
+            changes.append(await self.weigh(MOST if number % 2 == 0 else NONE))
+            told(number + 1)
+        return changes
+
+    def said(self) -> str:
+        return f"the status is {self.statuses.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the load wrote down, by the time of sending. `marked`: of the canary."""
+
+    sent: Sequence[int]
+    done: Sequence[int]
+    status: Sequence[int]
+    marked: Sequence[bool]
+
+    @classmethod
+    def read(cls, path: Path) -> "Answers":
+        rows = [tuple(int(value) for value in line.split()) for line in path.read_text().splitlines()]
+        sent, done, status, marked = zip(*rows, strict=True)
+        return cls(sent, done, status, tuple(bool(mark) for mark in marked))
+
+    @property
+    def failed(self) -> int:
+        return sum(status != 200 for status in self.status)
+
+    @property
+    def rate(self) -> float:
+        return (len(self.sent) - 1) / (self.sent[-1] - self.sent[0]) * 1e9
+
+    def gap(self, percent: float) -> float:
+        """Milliseconds between two requests: how finely the load looks."""
+        return percentile([(b - a) / 1e6 for a, b in zip(self.sent, self.sent[1:], strict=False)], percent)
+
+    def seconds(self, percent: float) -> float:
+        """Milliseconds that a request took."""
+        return percentile([(b - a) / 1e6 for a, b in zip(self.sent, self.done, strict=True)], percent)
+
+    def first_of_new(self, change: Change, end: int) -> int | None:
+        """When the first answer of the new side came, for what was sent between the patch and `end`.
+
+        Towards the canary: its first answer. Away from it: the first answer after which nothing comes from it any
+        more, since one in a hundred was not the canary's before. None: there was none.
+        """
+        begin, stop = bisect_left(self.sent, change.sent), bisect_left(self.sent, end)
+        marked = [at for at in range(begin, stop) if self.marked[at]]
+        if change.weight == MOST:
+            # one that was sent before the patch and answered after it counts too
+            before = [at for at in range(max(0, begin - 20), begin) if self.marked[at] and self.done[at] > change.sent]
+            found = [*before, *marked]
+            return min((self.done[at] for at in found), default=None)
+        at = marked[-1] + 1 if marked else begin
+        return self.done[at] if at < stop else None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Milliseconds, one of each change."""
+
+    from_sent: Sequence[float]
+    from_return: Sequence[float]
+    patch: Sequence[float]
+    status: Sequence[float]
+    """From the return of the patch."""
+    lost: int
+    """Changes after which no answer of the new side was found."""
+
+
+def measured(changes: Sequence[Change], answers: Answers, statuses: Statuses) -> Measured:
+    ends = [change.sent for change in changes[1:]] + [answers.sent[-1]]
+    firsts = [answers.first_of_new(change, end) for change, end in zip(changes, ends, strict=True)]
+    found = [(change, first) for change, first in zip(changes, firsts, strict=True) if first is not None]
+    return Measured(
+        from_sent=[(first - change.sent) / 1e6 for change, first in found],
+        from_return=[(first - change.returned) / 1e6 for change, first in found],
+        patch=[(change.returned - change.sent) / 1e6 for change in changes],
+        status=[(statuses.seen[change.generation, change.weight] - change.returned) / 1e6 for change in changes],
+        lost=len(changes) - len(found),
+    )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Nearest rank."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]

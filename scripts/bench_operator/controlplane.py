@@ -1,0 +1,127 @@
+"""A real kube-apiserver over a real etcd on loopback, with an audit log: who asked what is counted where it arrives.
+
+Nothing else of a cluster is here. What controllers and kubelets would do, `simulation` does.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import kopf
+import yaml
+from scripts.build_apiserver import cache_folder, programs
+from tests.apiserver import conftest as servers
+
+POLICY = """apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: Metadata
+"""
+READS = frozenset({"get", "watch", "list"})
+LEASES = "leases"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    folder: Path
+    kubeconfig: Path
+    operators: Path
+    """The operator's kubeconfig: it is another user, so that its requests can be told from everybody else's."""
+    audit: Path
+    process: subprocess.Popen[bytes]
+
+    def login(self) -> kopf.ConnectionInfo:
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        reached = config["clusters"][0]["cluster"]
+        return kopf.ConnectionInfo(
+            server=reached["server"],
+            ca_path=reached["certificate-authority"],
+            token=config["users"][0]["user"]["token"],
+        )
+
+    def mark(self) -> int:
+        """A place in the audit log: what comes after it is what happens from now on."""
+        return self.audit.stat().st_size if self.audit.exists() else 0
+
+    def asked(self, since: int) -> Counter[tuple[str, str]]:
+        """(verb, resource) of the operator's requests that ended since. A list in pages counts once."""
+        found: Counter[tuple[str, str]] = Counter()
+        with self.audit.open() as log:
+            log.seek(since)
+            for line in log:
+                event = json.loads(line)
+                if event["user"]["username"] == OPERATOR and "continue=" not in event["requestURI"]:
+                    resource = event.get("objectRef", {}).get("resource", event["requestURI"])
+                    found[event["verb"], resource] += 1
+        return found
+
+
+def writes(asked: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Without reads, lists and the Lease."""
+    return Counter({k: n for k, n in asked.items() if k[0] not in READS and k[1] != LEASES})
+
+
+def lists(asked: Counter[tuple[str, str]]) -> dict[str, int]:
+    return {resource: n for (verb, resource), n in asked.items() if verb == "list"}
+
+
+@contextmanager
+def control_plane() -> Iterator[ControlPlane]:
+    """Running, and knowing the resource. Built first, where it isn't in the cache (about five minutes)."""
+    built = programs(cache_folder(os.environ))
+    with ExitStack() as stack:
+        plane = _tried(stack, built)
+        cluster = servers.Cluster(plane.kubeconfig)
+        cluster.kubectl("apply", "--server-side", f"--filename={servers.ROOT / 'crds'}")
+        established = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
+        cluster.kubectl("wait", f"--for={established}", "--timeout=60s", f"crd/{servers.CRD}")
+        yield plane
+
+
+def _tried(stack: ExitStack, built: Path, attempts: int = 3) -> ControlPlane:
+    """A port that was taken between its choice and its use is a reason to try again."""
+    with ExitStack() as attempted:
+        try:
+            plane = _started(attempted, built)
+        except servers.PortTakenError:
+            if attempts == 1:
+                raise
+        else:
+            stack.push(attempted.pop_all())
+            return plane
+    return _tried(stack, built, attempts - 1)
+
+
+def _started(stack: ExitStack, built: Path) -> ControlPlane:
+    folder = stack.enter_context(servers.short_folder())
+    token, port = secrets.token_hex(16), servers.free_port()
+    tokens = folder / "tokens.csv"
+    tokens.touch(mode=0o600)
+    operators = secrets.token_hex(16)
+    tokens.write_text(f"{token},bench,bench,system:masters\n{operators},{OPERATOR},{OPERATOR},system:masters\n")
+    policy, audit = folder / "policy.yaml", folder / "audit.log"
+    policy.write_text(POLICY)
+    stack.enter_context(servers.running(servers.etcd_command(built, folder), folder / "etcd.log"))
+    command = [
+        *servers.apiserver_command(built, folder, port),
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={audit}",
+        "--audit-log-mode=batch",
+        "--audit-log-batch-max-wait=200ms",
+        "--audit-log-maxsize=0",
+    ]
+    process = stack.enter_context(servers.running(command, folder / "apiserver.log"))
+    servers.wait_ready(process, folder, port, token)
+    apart = folder / OPERATOR
+    apart.mkdir()
+    (apart / "certificates").symlink_to(folder / "certificates")
+    theirs = servers.write_kubeconfig(apart, port, operators)
+    return ControlPlane(folder, servers.write_kubeconfig(folder, port, token), theirs, audit, process)
