@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -65,9 +66,7 @@ def running_shop() -> Iterator[dict[str, Service]]:
                 peers = {f"{peer.upper()}_URL": service.url for peer, service in services.items()}
                 mine = env | peers | {"PORT": str(port), "HOST": "127.0.0.1", "ADMIN_PORT": "0", "DRAIN_SECONDS": "0"}
                 url = f"http://127.0.0.1:{port}/readyz"
-                process = processes.start(
-                    [sys.executable, "-m", f"shop_{name}"], lambda url=url: answers(url), env=mine
-                )
+                process = processes.start([sys.executable, "-m", f"shop_{name}"], partial(answers, url), env=mine)
                 log = max(processes.folder.glob("*.log"), key=lambda path: int(path.stem))
                 services[name] = Service(name, port, process, log)
             yield services

@@ -22,6 +22,8 @@ _AT_ONCE = 100
 # With nothing to do, and while payments is away, rounds grow rarer up to this many pauses.
 _RAREST = 15
 _SILENT_SECONDS = 60.0
+# Charges that can't be read, of which the log is told once.
+_TOLD = 1000
 
 
 class _Claimed(BaseModel):
@@ -35,6 +37,7 @@ class Relay:
         self._kit, self._orders, self._payments = kit, orders, payments
         self._pause = pause
         self._last_round = kit.clock()
+        self._told: set[str] = set()
         self._relayed = Counter(
             "orders_relayed_total",
             "Charged orders the relay looked after: seen queued, queued by it, or not readable.",
@@ -86,9 +89,9 @@ class Relay:
         """Queues the order if it is not; True once it has been queued for so long that Redis can't lose it."""
         try:
             order, traceparent = read_order(charged)
-        except ValueError:
+        except ValueError as exc:
             self._count("unreadable")
-            self._kit.log.exception("a charge can't be read; its order is not queued", order_id=charged.order_id)
+            self._tell(charged, str(exc))
             return False
         queued = await self._orders.queue(order, payment_id=charged.payment_id, traceparent=traceparent)
         if queued.fresh:
@@ -99,6 +102,20 @@ class Relay:
             return False
         self._count("seen")
         return True
+
+    def _tell(self, charged: Charged, reason: str) -> None:
+        """Once a charge, though it comes back at each round: it stays in the outbox, where it is counted."""
+        if charged.payment_id in self._told:
+            return
+        if len(self._told) >= _TOLD:
+            self._told.clear()
+        self._told.add(charged.payment_id)
+        self._kit.log.error(
+            "a charge can't be read; its order is not queued",
+            order_id=charged.order_id,
+            payment_id=charged.payment_id,
+            reason=reason,
+        )
 
     def _count(self, outcome: str) -> None:
         self._relayed.labels(app=self._kit.settings.app, outcome=outcome).inc()
