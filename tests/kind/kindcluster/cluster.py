@@ -49,6 +49,13 @@ def kind_configuration(nodes: int, image: str | None, *, lean: bool = False) -> 
         alone = {"extraArgs": {"leader-elect": "false"}}
         patches.append(
             {
+                "kind": "InitConfiguration",
+                "apiVersion": "kubeadm.k8s.io/v1beta3",
+                "patches": {"directory": nodeimage.PATCHES},
+            }
+        )
+        patches.append(
+            {
                 "kind": "ClusterConfiguration",
                 "apiVersion": "kubeadm.k8s.io/v1beta3",
                 "etcd": {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}},

@@ -4,12 +4,14 @@ Images of Kubernetes' own pods are written as archives and imported into the nod
 image. What can't be had is stood in for: crictl by a script, kindnetd by containerd's CNI template and static routes.
 """
 
+import json
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import build_apiserver as source
 
@@ -25,6 +27,7 @@ METRICS_SERVER_IMAGE = f"{REGISTRY}/metrics-server/metrics-server:v0.9.0"
 SANDBOX = f"{REGISTRY}/pause:3.10"
 """Named in the containerd configuration of kind's base image; kubeadm asks for one of its own."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+PATCHES = "/kind/patches"
 MODULES = (
     modules.PAUSE,
     modules.KIND,
@@ -49,6 +52,11 @@ class Programs:
         """Names the programs, whose folders are named after what they were built of, and `parts`."""
         folders = [self.apiserver.name, *(self.built[name].name for name in sorted(self.built))]
         return source.digest(*folders, *parts)
+
+
+def small(name: str) -> dict[str, Any]:
+    """A patch of a control plane's pod: what kubeadm asks for would leave a node of two CPUs little to schedule."""
+    return {"spec": {"containers": [{"name": name, "resources": {"requests": {"cpu": "20m"}}}]}}
 
 
 def programs(cache: Path) -> Programs:
@@ -146,6 +154,7 @@ def _build(image: str, inputs: str, found: Programs, cache: Path) -> None:
         files: dict[str, Path | str | bytes] = {
             **{f"programs/{program}": _kubernetes(found, program) for program in ("kubeadm", "kubectl", "kubelet")},
             **{f"images/{path.name}": path for path in written},
+            **{f"patches/{name}+strategic.yaml": json.dumps(small(name)) for name in ("etcd", *CONTROL_PLANE)},
             "manifests/default-cni.yaml": NODE / "default-cni.yaml",
             "manifests/default-storage.yaml": manifest,
             "import-images.sh": NODE / "import-images.sh",

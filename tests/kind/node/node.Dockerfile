@@ -4,6 +4,7 @@ ARG BASE
 FROM ${BASE} AS programs
 COPY programs/ /usr/bin/
 COPY manifests/ /kind/manifests/
+COPY patches/ /kind/patches/
 COPY version /kind/version
 
 FROM programs AS import

@@ -97,7 +97,7 @@ class TestNodes:
 
         assert kinds(cluster.kind_configuration(1, "kindest/node:v1.37.0")) == ["KubeletConfiguration"]
         lean = kinds(cluster.kind_configuration(1, "node:x", lean=True))
-        assert lean == ["KubeletConfiguration", "ClusterConfiguration"]
+        assert lean == ["KubeletConfiguration", "InitConfiguration", "ClusterConfiguration"]
 
     def test_each_node_gets_routes_to_the_pods_of_all_others(self) -> None:
         nodes = [
