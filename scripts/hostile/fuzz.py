@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 
-def fuzz_command(name: str, url: str, *, examples: int, seed: int) -> list[str]:
+def fuzz_command(
+    name: str, url: str, *, examples: int, seed: int, phases: str = "coverage,fuzzing,stateful"
+) -> list[str]:
     """The command for one service. One tenant, so that what one request makes another can read."""
     program = str(Path(sys.executable).with_name("schemathesis"))
-    options = ["--checks", "all", "--phases", "coverage,fuzzing,stateful", "--continue-on-failure", "--no-color"]
+    options = ["--checks", "all", "--phases", phases, "--continue-on-failure", "--no-color"]
     bounds = ["--max-examples", str(examples), "--seed", str(seed), "--request-timeout", "30"]
     # A body can keep every rule and name products that don't exist: refused with a 422 that says so.
     unknown = ["--exclude-checks", "positive_data_acceptance"] if name == "api" else []

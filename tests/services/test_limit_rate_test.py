@@ -37,7 +37,7 @@ async def test_a_limited_tenant(shop):
     found = figures(out)
     assert (code, err) == (0, "")
     assert found["sent"] == 161
-    assert found["expected"] == pytest.approx(50, abs=3)
+    assert found["expected"] >= 47, "two seconds of 20 and a burst of 10, and more if sending took longer"
     assert found["allowed"] + found["limited"] == 161
 
 

@@ -152,13 +152,15 @@ async def degraded(limiter, eventually):
 
 
 async def test_two_replicas_together_hold_the_limit_within_a_percent(limiter, valkey):
-    replicas = [await limiter(valkey.port) for _ in range(2)]
+    """Far more is asked for than is let in, so that a busy machine asks for enough, too."""
+    wanted = {"tenants": [{"name": "gold", "requestsPerSecond": 300, "burst": 300}]}
+    replicas = [await limiter(valkey.port, **wanted) for _ in range(2)]
     begun = time.monotonic()
-    found = await asyncio.gather(*(offer(one, per_second=3000, seconds=3) for one in replicas))
+    found = await asyncio.gather(*(offer(one, per_second=1500, seconds=3) for one in replicas))
     seconds = time.monotonic() - begun
     answers = [answer for part, _ in found for answer in part]
     assert modes(answers) == {"exact": len(answers)}
-    assert admitted(answers) == pytest.approx(500 + 1000 * seconds, rel=0.01)
+    assert admitted(answers) == pytest.approx(300 + 300 * seconds, rel=0.01)
     assert sum(one.calls for one in replicas) < 0.2 * len(answers)
 
 

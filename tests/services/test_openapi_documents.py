@@ -70,6 +70,9 @@ def test_a_contract_without_a_handler_does_not_start() -> None:
         serve(web.Application(), Contract("x", "", (operation,)), {})
 
 
+SEED = int(os.environ["PYTHONHASHSEED"])
+
+
 @pytest.mark.timeout(300)
 async def test_generated_requests_find_no_surprise(
     spawn: Any, stores: dict[str, str], await_ready: Any, http: Any
@@ -89,7 +92,7 @@ async def test_generated_requests_find_no_surprise(
             assert (await response.json())["openapi"] == "3.1.0"
 
     async def run(name: str, url: str) -> str:
-        command = fuzz.fuzz_command(name, url, examples=3, seed=int(os.environ["PYTHONHASHSEED"]))
+        command = fuzz.fuzz_command(name, url, examples=3, seed=SEED, phases="fuzzing,stateful")
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=api.log.parent
         )

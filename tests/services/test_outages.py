@@ -21,7 +21,7 @@ HEADERS = {"X-Tenant": "gold", "Idempotency-Key": "k1"}
 
 @pytest.fixture
 async def catalog(launch: Any, stores: dict[str, str]) -> Any:
-    return await launch(shop_catalog.app.build, "catalog", stores | {"REDIS_TIMEOUT": "100ms"})
+    return await launch(shop_catalog.app.build, "catalog", stores | {"REDIS_TIMEOUT": "700ms"})
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def payments(launch: Any, stores: dict[str, str]) -> Any:
 @pytest.fixture
 async def api(launch: Any, stores: dict[str, str], catalog: Any, payments: Any) -> Any:
     urls = {"CATALOG_URL": catalog.url, "PAYMENTS_URL": payments.url}
-    return await launch(shop_api.app.build, "api", stores | urls | {"REDIS_TIMEOUT": "100ms"})
+    return await launch(shop_api.app.build, "api", stores | urls | {"REDIS_TIMEOUT": "700ms"})
 
 
 async def order(http: aiohttp.ClientSession, api: Any, **headers: str) -> tuple[int, Any, Any]:
@@ -67,7 +67,7 @@ async def test_a_slow_payment_ends_with_the_deadline(
 async def test_a_stalled_redis_stops_orders_not_products(
     api: Any, catalog: Any, stores: dict[str, str], http: aiohttp.ClientSession, redis: Redis
 ) -> None:
-    await redis.client_pause(1500)
+    await redis.client_pause(6000)
     started = time.monotonic()
     status, problem, headers = await order(http, api)
     assert (status, headers["Retry-After"]) == (503, "1")
@@ -77,7 +77,7 @@ async def test_a_stalled_redis_stops_orders_not_products(
     async with http.get(f"{api.url}/readyz") as response:
         assert response.status == 200
         assert (await response.json())["checks"]["redis"]["ok"] is False
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 6
     with psycopg.connect(stores["DATABASE_URL"]) as connection:
         assert connection.execute("SELECT count(*) FROM payments.payments").fetchone() == (0,)
 
@@ -91,7 +91,7 @@ async def test_a_blocked_database_is_not_waited_for(
         status, problem, _ = await order(http, api)
         assert status == 503
         assert "payments" in problem["detail"]
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 6.0
 
     async def placed() -> bool:
         return (await order(http, api))[0] == 201
