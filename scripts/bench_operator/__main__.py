@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 from scripts.bench.figures import Figure
-from scripts.bench_operator import scale, weight
+from scripts.bench_operator import loop, scale, weight
 from scripts.bench_operator.simulation import StartError
 from scripts.bench_operator.stage import Sizes
 
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Sizes], AsyncIterator[Figure]]] = {
     "weight": weight.figures,
     "breakdown": weight.breakdown,
     "scale": scale.figures,
+    "loop": loop.figures,
 }
 EPILOG = """examples:
   make bench-operator                                     all of it; keep the machine quiet

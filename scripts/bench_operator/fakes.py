@@ -32,7 +32,8 @@ class Fakes:
         agent = self._agents.get(request.transport.get_extra_info("sockname")[0])
         if agent is None:
             return web.json_response({"error": "no such pod yet"}, status=503)
-        return await agent.serve(request)  # type: ignore[arg-type]
+        answer: web.StreamResponse = await agent.serve(request)  # type: ignore[arg-type,unused-ignore]
+        return answer
 
 
 async def serve(count: int, key_dir: Path) -> None:

@@ -93,12 +93,14 @@ def progress(done: int) -> None:
 
 
 @asynccontextmanager
-async def stage(*, traced: bool = False) -> AsyncIterator[Stage]:
+async def stage(*, traced: bool = False, answered: bool = True) -> AsyncIterator[Stage]:
+    """`traced`: with a clock in the operator. `answered`: there is somebody behind the proxies."""
     with ExitStack() as stack:
         plane = stack.enter_context(control_plane())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rslice-b.")))
         bench = Bench(folder, stack)
-        bench.envoy(backends(), f"http://{STABLE}:{SERVICE_PORT}/")
+        if answered:
+            bench.envoy(backends(), f"http://{STABLE}:{SERVICE_PORT}/")
         names = Names()
         dns_port = await names.serve()
         stack.callback(names.close)
@@ -140,6 +142,7 @@ def piped(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.stdin.close()
+        process.stdout.close()
         try:
             code = process.wait(60)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,83 @@
+"""An operator with nothing to do writes nothing, and one that starts asks for everything once; the server counts."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+import yaml
+from scripts.bench_operator.controlplane import lists, writes
+from scripts.bench_operator.many import agents, all_ready, create, many
+from scripts.bench_operator.simulation import eventually
+from scripts.bench_operator.stage import Stage, stage
+from tests.apiserver.conftest import ROOT
+
+from resilientslice.kube.kinds import RESILIENT_SLICE
+
+SLICES = 20
+REST_SECONDS = 22.0
+"""Twice the time after which agents are asked by themselves, and several renewals of the Lease."""
+LOG_SECONDS = 1.0
+"""The audit log is written in batches of 200 ms."""
+
+
+def documents():
+    """Many small ones, and one with everything."""
+    shop = yaml.safe_load((ROOT / "samples" / "shop.yaml").read_text())
+    shop["metadata"]["namespace"] = "many-0"
+    return [shop, *(many(number) for number in range(1, SLICES))]
+
+
+@pytest.fixture
+async def at():
+    async with stage(answered=False) as at:
+        with agents(at, SLICES * 2) as key:
+            await create(at, documents(), key)
+            await all_ready(at, SLICES)
+            await quiet(at)
+            yield at
+
+
+async def quiet(at: Stage) -> None:
+    """Return when nothing was written for a while: what follows from the last change has been done."""
+
+    async def unwritten() -> bool:
+        mark = at.plane.mark()
+        await asyncio.sleep(2 + LOG_SECONDS)
+        return not writes(at.plane.asked(mark))
+
+    await eventually(unwritten, "the operator comes to rest")
+
+
+async def asked_in(at: Stage, seconds: float) -> Counter[tuple[str, str]]:
+    mark = at.plane.mark()
+    await asyncio.sleep(seconds + LOG_SECONDS)
+    return at.plane.asked(mark)
+
+
+async def test_at_rest_and_after_a_restart_nothing_is_written(at):
+    found = await asked_in(at, REST_SECONDS)
+    assert set(found) == {("update", "leases")}, found
+    assert found["update", "leases"] >= 3
+
+    mark = at.plane.mark()
+    await asyncio.to_thread(at.operator.stop)
+    await asyncio.to_thread(at.operator.start)
+    await eventually(lambda: asyncio.to_thread(lambda: at.operator.passes() >= SLICES), "each was looked at")
+    await asyncio.sleep(LOG_SECONDS * 3)
+    found = at.plane.asked(mark)
+    assert not writes(found), found
+    listed = lists(found)
+    # one object to see that the CRD is there, kopf's list, and the one that tells what vanished
+    assert listed.pop("resilientslices") <= 3
+    assert len(listed) >= 12
+    assert set(listed.values()) == {1}, listed
+
+    mark = at.plane.mark()
+    slice_ = await at.client.get(RESILIENT_SLICE, "many-1", "s1")
+    slice_["spec"]["services"][0]["replicas"] = 3
+    await at.client.replace(slice_)
+    await eventually(lambda: seen(at, mark), "an edit is written, and the log shows it")
+
+
+async def seen(at: Stage, mark: int) -> bool:
+    return writes(at.plane.asked(mark))["patch", "deployments"] == 1
