@@ -19,6 +19,8 @@ KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
 SMALL = {"requests": {"cpu": "5m"}}
 """Of every container: a node for tests has as many processors as its machine, and requests reserve them."""
 CALL_SECONDS = 60.0
+LABELS = {"component": "app.kubernetes.io/component"}
+"""Those that aren't our own."""
 POLL_SECONDS = 0.1
 
 Object = dict[str, Any]
@@ -183,8 +185,9 @@ class Slice:
                 yield background
 
     async def pods(self, service: str | None = None, **labels: str) -> list[Object]:
+        """Of a service, or of a `component` (proxy, store); none chosen: all of them."""
         chosen = {"slice": self.name, **({"service": service} if service else {}), **labels}
-        selector = ",".join(f"resilientslice.dev/{key}={value}" for key, value in chosen.items())
+        selector = ",".join(f"{LABELS.get(key, f'resilientslice.dev/{key}')}={value}" for key, value in chosen.items())
         return await self.cluster.list("pods", self.namespace, selector)
 
     async def delete(self) -> None:

@@ -114,6 +114,6 @@ async def keep(cluster: Cluster, namespace: str, folder: Path) -> None:
     for pod in await cluster.list("pods", namespace):
         name = pod["metadata"]["name"]
         await save(f"{name}.log", "logs", *scope, name, "--all-containers", "--prefix", "--tail=2000")
-        if pod["metadata"].get("labels", {}).get("resilientslice.dev/component") == "proxy":
+        if pod["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "proxy":
             await save(f"{name}.envoy.json", "exec", *scope, name, "-c", "agent", "--", "python", "-c", DUMP)
     print(f"kept in {folder}")

@@ -48,8 +48,8 @@ async def test_weight_header_promotion_and_what_a_weight_left_behind_does(a_slic
         await slice_.patch({"canary": {"weight": 100}})
         await slice_.wait(lambda s: s["revision"]["stable"] != first and not s["revision"]["canary"], "promoted", 120)
         await slice_.ready()
-        # 100 is left behind: the next image must wait for a person
-        await image(slice_, OLD)
+        # 100 is left behind: what comes next, and was never stable before, must wait for a person
+        await slice_.edit(lambda document: service_of(document, "web").update(env=[{"name": "NEXT", "value": "1"}]))
         await slice_.said("Reconciling", "StaleWeight", 120)
         assert (await slice_.status())["canary"]["weight"] == 0
     none_failed(load.tally, 200)

@@ -98,14 +98,8 @@ async def _a_service_less(slice_):
         found = await slice_.cluster.list(kinds, slice_.namespace, "resilientslice.dev/service=worker")
         return not found
 
-    await slice_.patch({"canary": {"promote": await _wanted(slice_)}})
+    # it takes no traffic, so no canary waits for a weight
     await until(none_left, "the worker's objects are gone", 90)
-
-
-async def _wanted(slice_):
-    """The revision that waits."""
-    status = await slice_.wait(lambda s: s["revision"].get("canary"), "a canary waits", 30)
-    return status["revision"]["canary"]
 
 
 async def _gone_and_back(slice_, document, path):
