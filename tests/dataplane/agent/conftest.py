@@ -21,7 +21,7 @@ from aiohttp import web
 
 from resilientslice.agent.client import AgentClient
 
-START_SECONDS = 15.0
+START_SECONDS = 60.0
 ADS = {"ads": {}, "resource_api_version": "V3"}
 TYPE = "type.googleapis.com/envoy.extensions."
 BOOTSTRAP = {
