@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from resilientslice import __version__
+from resilientslice.commands.operator import command
 from resilientslice.render.images import DEFAULT_IMAGES
 from resilientslice.render.names import AGENT_PORT
 from resilientslice.render.network import OPERATOR, PROMETHEUS
@@ -185,7 +186,6 @@ def test_the_install_file_makes_its_namespace_first_and_guards_it():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_takes_what_the_chart_gives_it(name, monkeypatch):
-    command = pytest.importorskip("resilientslice.commands.operator").command
     container = operator(name)
     assert container["command"] == ["rslice", "operator"]
     for variable in container["env"]:
