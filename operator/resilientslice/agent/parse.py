@@ -18,7 +18,15 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
 
-from resilientslice.agent.resources import Config, Epoch, Resource, Resources, ResourceType, json_digest
+from resilientslice.agent.resources import (
+    Config,
+    Epoch,
+    Resource,
+    Resources,
+    ResourceType,
+    canonical_json,
+    text_digest,
+)
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TYPE_NAME = re.compile(r"^(?:envoy|xds|udpa)(?:\.[a-z0-9_]+)+(?:\.[A-Z][A-Za-z0-9]*)+$")
@@ -105,9 +113,10 @@ class ConfigParser:
         if unknown:
             raise UnreadableError(f"config.{unknown[0]}", f"unknown type; known are {', '.join(ResourceType)}")
         known: dict[tuple[ResourceType, str], Resource] = {}
-        types = {kind: self._type(kind, data.get(kind.value, []), known) for kind in ResourceType}
+        texts: dict[str, list[str]] = {}
+        types = {kind: self._type(kind, data.get(kind.value, []), known, texts) for kind in ResourceType}
         config = Config(
-            digest=json_digest(data),
+            digest=_digest_of_all(data, texts),
             epoch=epoch,
             clusters=types[ResourceType.CLUSTERS],
             endpoints=types[ResourceType.ENDPOINTS],
@@ -120,19 +129,32 @@ class ConfigParser:
         return config
 
     def _type(
-        self, kind: ResourceType, values: Any, known: dict[tuple[ResourceType, str], Resource]
+        self,
+        kind: ResourceType,
+        values: Any,
+        known: dict[tuple[ResourceType, str], Resource],
+        texts: dict[str, list[str]],
     ) -> dict[str, Resource]:
+        """`known` and `texts`, canonical JSON of each resource by type, are added to."""
         if not isinstance(values, list):
             raise UnreadableError(f"config.{kind}", "must be a list of resources")
         resources: dict[str, Resource] = {}
         for index, value in enumerate(values):
             path = f"config.{kind}[{index}]"
-            digest = json_digest(value)
+            text = canonical_json(value)
+            texts.setdefault(kind.value, []).append(text)
+            digest = text_digest(text)
             resource = self._known.get((kind, digest)) or _resource(kind, path, digest, value)
             if resource.name in resources:
                 raise UnreadableError(path, f"a second resource with the name {resource.name!r}")
             resources[resource.name] = known[kind, digest] = resource
         return resources
+
+
+def _digest_of_all(data: Mapping[str, Any], texts: Mapping[str, list[str]]) -> str:
+    """`json_digest(data)` without writing every resource down a second time."""
+    types = (f'"{kind}":[{",".join(texts.get(kind, ()))}]' for kind in sorted(data))
+    return text_digest("{" + ",".join(types) + "}")
 
 
 def _resource(kind: ResourceType, path: str, digest: str, value: Any) -> Resource:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
@@ -36,6 +37,9 @@ async def serve(settings: AgentSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     async with running(settings) as (installer, admin):
+        # protobuf's modules stay for life: a search for cycles among them takes longer than a push
+        gc.collect()
+        gc.freeze()
         _log.info("agent serves", ads=str(settings.ads_socket), api=str(settings.api_socket))
         await signals.get()
         if settings.drain is not None:

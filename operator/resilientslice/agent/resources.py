@@ -106,4 +106,12 @@ def version_of(resources: Resources) -> str:
 
 def json_digest(value: Any) -> str:
     """64 hexadecimal digits of the canonical JSON, the same as `EnvoyConfig.digest`."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return text_digest(canonical_json(value))
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import itertools
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +32,8 @@ _log = structlog.get_logger("resilientslice.agents")
 POLL_SECONDS = 10.0
 """At rest. Also keeps the connections open that a push goes through."""
 CANARY_POLL_SECONDS = 1.0
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.05
+"""A thousand slices are asked in turn, five a tick: all at once they would hold up whoever waits for a push."""
 SAME_EPOCH_TRIES = 2
 
 
@@ -44,7 +46,11 @@ class _Known:
     canary: tuple[str, ...] = ()
     told: object = None
     """What the last pass was shown, as far as a difference is worth another one."""
-    polled: float = 0.0
+    asked: float = 0.0
+    """When its agents were asked last, by the loop's clock."""
+    asking: bool = False
+    spread: float = 1.0
+    """Of the pause, drawn anew each time, so that slices that began together don't stay together."""
     refused: str = ""
 
 
@@ -75,6 +81,7 @@ class FleetAgents:
             return
         known.pods = agents
         self.fleet.set_members(key, agents, known.keys)
+        known.asked = asyncio.get_running_loop().time()
         await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
@@ -85,7 +92,7 @@ class FleetAgents:
         return _seen(view)
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
-        data, digest = config.to_json(), config.digest
+        text, digest = config.text, config.digest
         epoch = self._next()
         missed = {pod.name for pod in self.fleet.view(key).missed(digest)}
         if not missed:
@@ -93,7 +100,7 @@ class FleetAgents:
             return epoch
         for _ in range(SAME_EPOCH_TRIES):
             self.check()
-            report = await self.fleet.push(key, data, digest, epoch, only=missed)
+            report = await self.fleet.push(key, text, digest, epoch, only=missed)
             held = report.held
             if held is None or held[0] > self.term():
                 return epoch
@@ -109,18 +116,23 @@ class FleetAgents:
     async def run(self) -> None:
         """Until it is cancelled."""
         loop = asyncio.get_running_loop()
-        while True:
-            now = loop.time()
-            due = [key for key, known in self._known.items() if known.pods and now >= known.polled + _pause(known)]
-            await asyncio.gather(*(self._poll(key, now) for key in due))
-            await asyncio.sleep(TICK_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                now = loop.time()
+                for key, known in self._known.items():
+                    if known.pods and not known.asking and now >= known.asked + _pause(known):
+                        known.asking, known.asked = True, now
+                        # for itself: an agent that doesn't answer holds up no other slice
+                        group.create_task(self._poll(key, known))
+                await asyncio.sleep(TICK_SECONDS)
 
-    async def _poll(self, key: SliceKey, now: float) -> None:
-        await self.fleet.poll(key)
-        known = self._known.get(key)
-        if known is None:
+    async def _poll(self, key: SliceKey, known: _Known) -> None:
+        try:
+            await self.fleet.poll(key)
+        finally:
+            known.asking, known.spread = False, random.uniform(0.7, 1.0)  # noqa: S311 - spread, not secrecy
+        if self._known.get(key) is not known:
             return
-        known.polled = now
         if known.canary or _worth_a_look(self.fleet.view(key)) != known.told:
             self.wake(key)
 
@@ -163,7 +175,7 @@ def _key_secret(slice_: ResilientSlice, name: str) -> Object:
 
 
 def _pause(known: _Known) -> float:
-    return CANARY_POLL_SECONDS if known.canary else POLL_SECONDS
+    return (CANARY_POLL_SECONDS if known.canary else POLL_SECONDS) * known.spread
 
 
 def _seen(view: FleetView) -> Seen:

@@ -71,7 +71,7 @@ class Fleet:
     async def push(
         self,
         key: SliceKey,
-        config: Mapping[str, Any],
+        config: Mapping[str, Any] | str,
         digest: str,
         epoch: Epoch,
         timeout: float = 3.0,  # noqa: ASYNC109 - the agents count it too, and answer when it is over
@@ -80,7 +80,7 @@ class Fleet:
     ) -> PushReport:
         """Hand a configuration to all agents of the slice at once, or to those pods whose names are in `only`.
 
-        `config` is `EnvoyConfig.to_json()`, `digest` its digest, `timeout` in seconds. Raises nothing but a
+        `config` is `EnvoyConfig.to_json()` or its text, `digest` its digest, `timeout` in seconds. Raises nothing but a
         cancellation: what went wrong at which pod is in the report.
         """
         slice_ = self._slices.get(key)

@@ -53,10 +53,11 @@ class Call:
     body: Body = _NOTHING
 
 
-def push_body(config: Mapping[str, Any], epoch: Epoch, seconds: float) -> Body:
+def push_body(config: Mapping[str, Any] | str, epoch: Epoch, seconds: float) -> Body:
+    """`config` as JSON, or the text of it: whoever made its digest has that already."""
+    text = config if isinstance(config, str) else json.dumps(config, separators=(",", ":"))
     wait = max(1, round(seconds * AGENT_SHARE * 1000))
-    pushed = {"epoch": list(epoch), "config": config, "timeout_ms": wait}
-    return Body.of(json.dumps(pushed, separators=(",", ":")).encode())
+    return Body.of(f'{{"epoch":[{epoch[0]},{epoch[1]}],"config":{text},"timeout_ms":{wait}}}'.encode())
 
 
 async def request(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from resilientslice.agent.parse import ConfigParser, MalformedError, UnreadableError, parse_body
-from resilientslice.agent.resources import Epoch
+from resilientslice.agent.resources import Epoch, json_digest
 
 TYPE = "type.googleapis.com/"
 HCM = f"{TYPE}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -150,6 +150,24 @@ def test_versions_follow_their_type_and_the_digest_everything():
     assert (one.digest, one.versions) == (same.digest, same.versions)
     assert one.digest != other.digest
     assert {kind for kind in one.versions if one.versions[kind] != other.versions[kind]} == {"routes"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"clusters": []},
+        {
+            "routes": [route(cluster="ä")],
+            "clusters": [cluster(), cluster(name="other")],
+            "endpoints": [],
+            "listeners": [],
+        },
+    ],
+    ids=["nothing", "an empty list", "some"],
+)
+def test_the_digest_is_that_of_the_whole_json(config):
+    assert parse(**config).digest == json_digest(config)
 
 
 def test_what_is_unchanged_is_not_read_again():

@@ -23,9 +23,14 @@ class EnvoyConfig:
     routes: tuple[Resource, ...]
 
     @cached_property
+    def text(self) -> str:
+        """The canonical JSON."""
+        return canonical_json(self.to_json())
+
+    @cached_property
     def digest(self) -> str:
         """64 hexadecimal digits of the canonical JSON: equal if and only if the resources are."""
-        return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         return {
