@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 from scripts.bench.figures import Figure
-from scripts.bench_operator import loop, scale, weight
+from scripts.bench_operator import kind, loop, scale, weight
 from scripts.bench_operator.simulation import StartError
 from scripts.bench_operator.stage import Sizes
 
@@ -24,9 +24,13 @@ PARTS: dict[str, Callable[[Sizes], AsyncIterator[Figure]]] = {
     "breakdown": weight.breakdown,
     "scale": scale.figures,
     "loop": loop.figures,
+    "kind": kind.figures,
 }
+EVERYWHERE = [part for part in PARTS if part != "kind"]
+"""Without what needs a cluster."""
 EPILOG = """examples:
-  make bench-operator                                     all of it; keep the machine quiet
+  make bench-operator                                     all but kind; keep the machine quiet
+  make bench-operator PARTS=kind                          in the cluster of `make cluster-up`
   make bench-operator PARTS="weight breakdown"            some of it
   make bench-operator PARTS="scale --slices 100"          smaller
 """
@@ -40,7 +44,7 @@ def arguments() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; default: all but kind")
     parser.add_argument("--changes", type=int, default=sizes.changes, help="of the weight (%(default)s)")
     parser.add_argument("--rate", type=float, default=sizes.rate, help="requests a second (%(default)s)")
     parser.add_argument("--proxies", type=int, default=sizes.proxies, help="Envoys of the slice (%(default)s)")
@@ -67,7 +71,7 @@ def main() -> int:
     busy = psutil.cpu_percent(interval=1)
     print(f"{os.cpu_count()} processors, {busy:.0f} % busy before the start", flush=True)
     found: list[Figure] = []
-    for part in values.parts or list(PARTS):
+    for part in values.parts or EVERYWHERE:
         print(f"\n{part}", flush=True)
         try:
             found += asyncio.run(measure(part, sizes))

@@ -115,6 +115,7 @@ def main() -> int:
     threads = [threading.Thread(target=slot.run) for slot in slots]
     for thread in threads:
         thread.start()
+    time.sleep(max(0.0, (begin - time.monotonic_ns()) / 1e9) + gap * values.connections / 1e9)  # all have asked once
     print("started", flush=True)
     sys.stdin.read()
     stop.set()
