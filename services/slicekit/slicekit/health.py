@@ -116,6 +116,12 @@ class Readiness:
         return Finding(ok=True, required=required, reason="ok")
 
 
+def is_closed_transport(exc: BaseException) -> bool:
+    """What uvloop raises for a write to a connection that the other side closed a moment ago: a RuntimeError, which
+    clients of stores pass on as it is. An outage, not a mistake."""
+    return isinstance(exc, RuntimeError) and "the handler is closed" in str(exc)
+
+
 def reason_of(exc: BaseException) -> str:
     """One line for a person: the first line of the text, or the name of the type where there is none."""
     text = str(exc).strip().splitlines()

@@ -8,7 +8,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from slicekit.health import reason_of
+from slicekit.health import is_closed_transport, reason_of
 from slicekit.kit import Kit
 from slicekit.problems import StoreUnavailableError
 
@@ -74,6 +74,10 @@ class RedisStore:
             yield
         except _UNAVAILABLE as exc:
             raise StoreUnavailableError(self.name, reason_of(exc)) from exc
+        except RuntimeError as exc:
+            if not is_closed_transport(exc):
+                raise
+            raise StoreUnavailableError(self.name, "the connection was closed as it was written to") from exc
         except exceptions.ResponseError as exc:
             if not str(exc).startswith(_STATES):
                 raise

@@ -19,7 +19,7 @@ from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from slicekit.health import reason_of
+from slicekit.health import is_closed_transport, reason_of
 from slicekit.limits.accounts import Ask
 from slicekit.limits.breaker import Breaker
 from slicekit.limits.gcra import SECOND, Grant
@@ -156,7 +156,10 @@ class Link:
             await work
         except _FAILURES as exc:
             self._trip(reason_of(exc))
-        except Exception:
+        except Exception as exc:
+            if is_closed_transport(exc):
+                self._trip("the connection was closed as it was written to")
+                return
             self._log.exception("a mistake in the limits themselves")
             self._trip("a mistake in the limits themselves; the log has it")
 
