@@ -10,7 +10,7 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import NotLeadingError
+from resilientslice.kube.errors import ForbiddenError, NotLeadingError
 from resilientslice.kube.kinds import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -416,6 +416,23 @@ async def test_a_right_that_is_missing_is_said_and_the_rest_serves(shop, api):
     status, reason, message = await shop.condition("shop", "Stalled")
     assert (status, reason) == ("True", "Forbidden")
     assert "Deployment shop-api-stable: the operator may not do this; grant it" in message
+
+
+async def test_no_pod_starts_while_its_isolation_is_refused(world, monkeypatch):
+    """Also not in the passes after the one that was refused, which don't ask again for a while."""
+    apply = KubeClient.apply
+
+    async def refusing(self, obj, **options):
+        if obj["kind"] == "NetworkPolicy":
+            raise ForbiddenError("apply NetworkPolicy", status=403, message='"x" is forbidden: User "y" cannot patch')
+        return await apply(self, obj, **options)
+
+    monkeypatch.setattr(KubeClient, "apply", refusing)
+    await world.apply(sample("shop"))
+    for _ in range(3):
+        await world.settle("shop")
+    assert (await world.condition("shop", "Stalled"))[:2] == ("True", "Forbidden")
+    assert not await world.others.list_all(DEPLOYMENT, world.namespace)
 
 
 class Impersonating(Session):

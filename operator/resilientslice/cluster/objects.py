@@ -51,7 +51,9 @@ class ObjectWriter:
     async def carry_out(self, difference: Difference) -> None:
         """Raises KubeError for the first failure that is worth another try soon, after everything else was tried."""
         failures: list[KubeError] = []
-        isolated = not any(kind in BEFORE_PODS for kind, _ in difference.strangers)
+        # also what an earlier pass was refused, and is not tried again for a while
+        obstacles = (*difference.strangers, *self._held.refusals, *self._held.strangers)
+        isolated = not any(kind in BEFORE_PODS for kind, _ in obstacles)
         for kind, changes in groupby(difference.changes, key=lambda change: change.id[0]):
             if kind in POD_OWNERS and not isolated:
                 continue
