@@ -157,6 +157,7 @@ def view_of(
             total=len(counted),
             acked={member.pod.name: member.acked for member in counted if member.acked},
             rejected=next((member.refused[1] for member in counted if member.refused[0]), ""),
+            ready=sum(member.pod.ready for member in counted),
         ),
         attempts=_attempts(counted, clusters) if clusters else None,
         active=_active(counted, clusters) if clusters else None,

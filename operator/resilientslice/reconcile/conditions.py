@@ -80,6 +80,8 @@ def _ready(view: View) -> Finding:
         return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
     if not view.proxies.total:
         return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, "No Envoy runs yet."))
+    if view.proxies.ready == 0:
+        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, "No Envoy is ready yet."))
     if view.missing:
         said = _with_pods(view, f"Not ready: {', '.join(view.missing)}.")
         return _not_ready(_pods_reason(view, "PodsNotReady"), said)

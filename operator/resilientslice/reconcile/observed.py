@@ -43,6 +43,8 @@ class Proxies:
     not answered, is left out: nobody knows which of them it runs."""
     rejected: str = ""
     """Why an Envoy refused the newest configuration, in Envoy's words."""
+    ready: int | None = None
+    """Envoys that callers are sent to; None where nothing stands between."""
 
     def running(self, digest: str) -> int:
         """How many Envoys run that configuration."""

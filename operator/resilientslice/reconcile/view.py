@@ -63,7 +63,7 @@ class View:
     def serves(self) -> bool:
         """All that the stable revision is to be is there; the first time, every Envoy must know of it too."""
         known = self.accepted or self.memory.served
-        return bool(self.proxies.total) and not self.missing and known
+        return bool(self.proxies.total) and self.proxies.ready != 0 and not self.missing and known
 
     @property
     def canary_moves(self) -> bool:

@@ -27,6 +27,14 @@ def with_workload(cluster, service, **changed):
     cluster.see(workloads=workloads).reconcile()
 
 
+@pytest.mark.parametrize(("ready", "condition"), [(0, ("False", "NoProxies")), (1, ("True", "Serving"))])
+def test_callers_need_an_envoy_that_they_are_sent_to(cluster, ready, condition):
+    """One that has acknowledged its configuration may still be left out by the front's Service."""
+    cluster.settle()
+    cluster.see(proxies=replace(cluster.observed.proxies, ready=ready)).reconcile()
+    assert cluster.condition("Ready") == condition
+
+
 def test_a_slice_comes_up(fresh):
     fresh.see(proxies=Proxies())
     fresh.pods_start = fresh.envoys_answer = False
