@@ -16,7 +16,7 @@ from resilientslice.demo.load import Background, Client, Request, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
-SMALL = {"requests": {"cpu": "5m"}}
+SMALL = {"requests": {"cpu": "40m"}}
 """Of every container: a node for tests has as many processors as its machine, and requests reserve them."""
 CALL_SECONDS = 60.0
 LABELS = {"component": "app.kubernetes.io/component"}
@@ -88,6 +88,22 @@ class Cluster:
     async def node_address(self) -> str:
         nodes = json.loads(await self.kubectl("get", "nodes", "-o", "json"))["items"]
         return next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
+
+    async def signal(self, number: int, process: str, pod: Object | None = None) -> None:
+        """Send a signal to the oldest process of a name, in a pod or on the node itself. From outside, since
+        the first process of a container ignores what comes from inside. Needs nodes that are Docker containers."""
+        node = pod["spec"]["nodeName"] if pod else await self.node_name()
+        await self.signal_on(node, number, process, pod["metadata"]["name"] if pod else "")
+
+    async def signal_on(self, node: str, number: int, process: str, pod: str = "") -> None:
+        """The same without asking the API server, which may be what was stopped."""
+        belongs = f"grep -qsz '^HOSTNAME={pod}$' /proc/$p/environ &&" if pod else ""
+        script = f"for p in $(pgrep -f '{process}'); do {belongs} kill -{number} $p && exit 0; done; exit 1"
+        await _run("docker", "exec", node, "sh", "-c", script)
+
+    async def node_name(self) -> str:
+        """Of the first node: the control plane."""
+        return str(json.loads(await self.kubectl("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"])
 
     def slice(self, namespace: str, name: str) -> "Slice":
         return Slice(self, namespace, name)
@@ -173,7 +189,13 @@ class Slice:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
+        """Begins with the first answer: a node's port is opened by kube-proxy, which nobody's status tells of."""
         async with Client(await self.front_url()) as client:
+
+            async def answers() -> bool:
+                return bool((await client.send(Request("GET", "/"))).status)
+
+            await until(answers, "the node's port is open", 10)
             yield client
 
     @contextlib.asynccontextmanager
@@ -192,6 +214,15 @@ class Slice:
 
     async def delete(self) -> None:
         await self.cluster.kubectl("delete", "rslice", self.name, "-n", self.namespace, "--wait=true")
+
+
+async def _run(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), CALL_SECONDS)
+    assert process.returncode == 0, f"{' '.join(command)}: {out.decode().strip()}"
+    return out.decode()
 
 
 def shrink(spec: Object) -> None:
@@ -235,7 +266,10 @@ def gets(path: str = "/", headers: Mapping[str, str] | None = None) -> Callable[
 
 def none_failed(tally: Tally, at_least: int = 1) -> None:
     assert tally.total >= at_least, f"only {tally.total} requests were sent"
-    assert tally.failed == 0, f"of {tally.total}: {tally.failures()}"
+    if tally.failed:
+        began = min(answer.began for answer in tally.answers)
+        when = [f"{a.status} at {a.began - began:.1f} s" for a in tally.answers if not a.succeeded][:20]
+        raise AssertionError(f"of {tally.total}: {tally.failures()} ({', '.join(when)})")
 
 
 def uids(pods: list[Object]) -> set[str]:

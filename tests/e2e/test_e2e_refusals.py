@@ -1,9 +1,10 @@
 """What must not harm: edits that are wrong, objects that are somebody else's, pods that can't run."""
 
+import itertools
 import json
 
 import pytest
-from cluster import gets, none_failed, sample, service_of, version_of
+from cluster import gets, none_failed, sample, service_of, uids, until, version_of
 
 pytestmark = pytest.mark.e2e
 
@@ -49,3 +50,49 @@ async def test_a_quota_that_refuses_pods_is_said(a_slice):
     await slice_.wait(
         lambda s: any("quota" in json.dumps(c).lower() for c in s.get("conditions", [])), "the quota is named", 30
     )
+
+
+@pytest.mark.smoke
+async def test_an_edit_that_only_the_operator_can_refuse_changes_nothing(a_slice):
+    slice_ = a_slice("minimal")
+    await slice_.apply(sample("minimal"))
+    before = (await slice_.ready())["config"]["digest"]
+    async with slice_.traffic(gets()) as load:
+        await slice_.patch({"front": {"trustedProxies": ["10.0.0.1/8"]}, "resilience": {"timeout": "900ms"}})
+        message = await slice_.said("Stalled", "InvalidSpec", 30)
+        assert "trustedProxies" in message
+        status = await slice_.status()
+        assert status["config"]["digest"] == before
+        assert next(c for c in status["conditions"] if c["type"] == "Ready")["status"] == "True"
+        await slice_.patch({"front": {"trustedProxies": ["10.0.0.0/8"]}})
+        await slice_.ready()
+    none_failed(load.tally)
+
+
+async def test_two_who_set_the_same_field_are_told_apart(a_slice):
+    slice_ = a_slice("minimal")
+    await slice_.apply(sample("minimal"))
+    await slice_.ready()
+    pods = uids(await slice_.pods())
+    fights = (f'{{"spec": {{"progressDeadlineSeconds": {seconds}}}}}' for seconds in itertools.count(100))
+
+    async def fought() -> str:
+        await slice_.cluster.kubectl(
+            "patch",
+            "deployment",
+            "minimal-web-stable",
+            "-n",
+            slice_.namespace,
+            "--field-manager=rival",
+            "-p",
+            next(fights),
+        )
+        found = await slice_.condition("FieldConflict")
+        return found.get("message", "") if found.get("reason") == "FieldContested" else ""
+
+    async with slice_.traffic(gets()) as load:
+        message = await until(fought, "FieldConflict is said", 60)
+    assert "rival" in message
+    assert "spec.progressDeadlineSeconds" in message
+    none_failed(load.tally)
+    assert uids(await slice_.pods()) == pods
