@@ -142,12 +142,22 @@ class Slice:
         await self.cluster.kubectl("patch", "rslice", self.name, "-n", self.namespace, "--type", "merge", "-p", merge)
 
     async def edit(self, change: Callable[[Object], None]) -> None:
-        """Read, change, replace: as `kubectl edit` does."""
-        document = await self.get()
-        document.pop("status", None)
-        document["metadata"].pop("managedFields", None)
-        change(document)
-        await self.cluster.kubectl("replace", "-n", self.namespace, "-f", "-", stdin=json.dumps(document))
+        """Read, change, replace: as `kubectl edit` does, and again when the status was written in between."""
+
+        async def replaced() -> bool:
+            document = await self.get()
+            document.pop("status", None)
+            document["metadata"].pop("managedFields", None)
+            change(document)
+            try:
+                await self.cluster.kubectl("replace", "-n", self.namespace, "-f", "-", stdin=json.dumps(document))
+            except KubectlError as error:
+                if "Conflict" not in str(error):
+                    raise
+                return False
+            return True
+
+        await until(replaced, "the edit is taken", 30)
 
     async def ready(self, seconds: float = 180) -> Object:
         """Wait until what is asked for now is what serves; return the status."""
