@@ -11,6 +11,8 @@ from scripts.bench.figures import Figure, in_turn, median_of, ratio
 from scripts.bench.servers import Bench, Load, bench, load
 
 ROUNDS, SECONDS = 5, 3.0
+CONNECTIONS = 64
+"""So many requests are under way, as in a busy service: checks of one turn of its loop go out together."""
 RATE, BURST, ACCURACY_SECONDS = 400, 400, 10.0
 
 
@@ -34,7 +36,10 @@ def figures() -> Iterator[Figure]:
         ):
             bootstrap, urls[name] = slices.fronted(at.folder, [port], limits=limits)
             at.envoy(bootstrap, urls[name])
-        measures = {name: (lambda url=url: _all_answered(load(url, SECONDS))) for name, url in urls.items()}
+        measures = {
+            name: (lambda url=url: _all_answered(load(url, SECONDS, connections=CONNECTIONS)))
+            for name, url in urls.items()
+        }
         in_turn(measures, 1)  # warm
         found = in_turn(measures, ROUNDS)
     rates = ", ".join(f"{name} {median_of(values):.0f}/s" for name, values in found.items())
@@ -79,12 +84,12 @@ def stall() -> Iterator[Figure]:
         at.envoy(bootstrap, url)
 
         def healthy() -> float:
-            return _all_answered(load(url, SECONDS))
+            return _all_answered(load(url, SECONDS, connections=CONNECTIONS))
 
         def stalled() -> float:
             process.send_signal(signal.SIGSTOP)
             try:
-                return _all_answered(load(url, SECONDS))
+                return _all_answered(load(url, SECONDS, connections=CONNECTIONS))
             finally:
                 process.send_signal(signal.SIGCONT)
 
