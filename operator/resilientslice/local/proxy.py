@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import aiohttp
 
 from resilientslice.agent.client import (
     AgentClient,
@@ -92,7 +89,6 @@ class Proxy:
         folder.write_json(TERM_FILE, {"term": self._term})
         self._sequence = 0
         self._client = AgentClient(self.api_socket)
-        self._admin: aiohttp.ClientSession | None = None
         self._starting: asyncio.Task[None] | None = None
         common: dict[str, Any] = {"ledger": ledger, "journal": journal, "changed": changed}
         self.agent = Supervised("agent", self._agent_command, SocketHealth(self.api_socket), **common)
@@ -113,10 +109,6 @@ class Proxy:
     def start(self, topology: Topology) -> None:
         """The ports and paths of `topology` are for life. Raises OSError when the bootstrap can't be written."""
         self._folder.write_json("bootstrap.json", render_bootstrap(topology))
-        self._admin = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self.admin_socket)),
-            timeout=aiohttp.ClientTimeout(total=ADMIN_SECONDS),
-        )
         self.agent.start()
         self._starting = asyncio.create_task(self._start_envoy())
 
@@ -129,8 +121,7 @@ class Proxy:
         """Envoy first: the agent has nobody left to serve then."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
-            if self._admin is not None and self._starting is not None:
-                stack.push_async_callback(self._admin.close)
+            if self._starting is not None:
                 stack.push_async_callback(self.agent.stop)
                 stack.push_async_callback(self.envoy.stop)
                 self._starting.cancel()
@@ -172,23 +163,7 @@ class Proxy:
         if snapshot.envoy.error:
             return Observation()
         names = {f"{service}-{Track.CANARY}" for service in canary}
-        return observation_of(snapshot, names, await self._p99(names) if names else None)
-
-    async def _p99(self, clusters: Iterable[str]) -> float | None:
-        """Milliseconds, the slowest of the clusters in Envoy's last interval."""
-        pattern = rf"^cluster\.({'|'.join(sorted(clusters))})\.upstream_rq_time$"
-        stats = await self._ask("/stats", format="json", filter=pattern)
-        return parse_p99(stats) if stats is not None else None
-
-    async def _ask(self, path: str, **query: str) -> dict[str, Any] | None:
-        if self._admin is None:
-            return None
-        try:
-            async with self._admin.get(f"http://envoy{path}", params=query) as answer:
-                data: dict[str, Any] = json.loads(await answer.read())
-                return data
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return None  # Envoy starts or ends; None says that nobody knows
+        return observation_of(snapshot, names)
 
     def _agent_command(self) -> Command:
         sockets = (
@@ -219,9 +194,9 @@ class Proxy:
         )
 
 
-def observation_of(snapshot: Snapshot, canary: Collection[str], p99: float | None) -> Observation:
+def observation_of(snapshot: Snapshot, canary: Collection[str]) -> Observation:
     """`canary`: names of clusters. A cluster's own counters miss what came to it through an aggregate: its hosts'
-    count."""
+    count. The slowest cluster's p99 stands for all."""
     ejections = tuple(EjectedHost(one.cluster.rpartition("-")[0], one.host, 1) for one in snapshot.ejected)
     if not canary:
         return Observation(ejections)
@@ -229,23 +204,8 @@ def observation_of(snapshot: Snapshot, canary: Collection[str], p99: float | Non
     succeeded, failed, active = (
         sum(counters.get(f"hosts_rq_{what}", 0) for counters in counted) for what in ("success", "error", "active")
     )
+    p99 = max((snapshot.p99[cluster] for cluster in canary if cluster in snapshot.p99), default=None)
     return Observation(ejections, Attempts(good=succeeded, bad=failed, p99=p99), active)
-
-
-def parse_p99(stats: Mapping[str, Any]) -> float | None:
-    """Envoy's `/stats?format=json` of histograms: the greatest 99th percentile of the last interval."""
-    found: list[float] = []
-    for entry in stats.get("stats", ()):
-        histograms = entry.get("histograms", {})
-        quantiles = histograms.get("supported_quantiles", [])
-        if 99 not in quantiles:
-            continue
-        index = quantiles.index(99)
-        for histogram in histograms.get("computed_quantiles", ()):
-            value = histogram["values"][index].get("interval")
-            if value is not None:
-                found.append(float(value))
-    return max(found, default=None)
 
 
 def envoy_binary() -> Path:
