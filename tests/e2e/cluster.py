@@ -22,6 +22,14 @@ CALL_SECONDS = 60.0
 LABELS = {"component": "app.kubernetes.io/component"}
 """Those that aren't our own."""
 POLL_SECONDS = 0.1
+ASK_ENVOY = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as admin:
+    admin.connect("/run/resilientslice/admin.sock")
+    admin.sendall(f"GET {sys.argv[1]} HTTP/1.0\\r\\nHost: envoy\\r\\n\\r\\n".encode())
+    answer = b"".join(iter(lambda: admin.recv(65536), b""))
+print(answer.partition(b"\\r\\n\\r\\n")[2].decode())
+"""
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -69,6 +77,16 @@ class Cluster:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {err.decode().strip()}")
         return out.decode()
 
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """kubectl that goes on, with pipes to its standard input and output."""
+        return await asyncio.create_subprocess_exec(
+            KUBECTL,
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+
     async def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
         scope = ("-n", namespace) if namespace else ()
         text = await self.kubectl("get", kind, name, *scope, "-o", "json", "--ignore-not-found")
@@ -99,7 +117,7 @@ class Cluster:
         """The same without asking the API server, which may be what was stopped."""
         belongs = f"grep -qsz '^HOSTNAME={pod}$' /proc/$p/environ &&" if pod else ""
         script = f"for p in $(pgrep -f '{process}'); do {belongs} kill -{number} $p && exit 0; done; exit 1"
-        await _run("docker", "exec", node, "sh", "-c", script)
+        await run("docker", "exec", node, "sh", "-c", script)
 
     async def node_name(self) -> str:
         """Of the first node: the control plane."""
@@ -190,17 +208,17 @@ class Slice:
 
         return str((await until(probe, f"{kind} says {reason}", seconds))["message"])
 
-    async def front_url(self) -> str:
-        """From this machine, by a node's port."""
+    async def front_url(self, node: str = "") -> str:
+        """From this machine, by the port of the node with that address, or of any."""
         service = await self.cluster.get("service", f"{self.name}-front", self.namespace)
         assert service is not None
         port = next(p["nodePort"] for p in service["spec"]["ports"])
-        return f"http://{await self.cluster.node_address()}:{port}"
+        return f"http://{node or await self.cluster.node_address()}:{port}"
 
     @contextlib.asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def client(self, node: str = "") -> AsyncIterator[Client]:
         """Begins with the first answer: a node's port is opened by kube-proxy, which nobody's status tells of."""
-        async with Client(await self.front_url()) as client:
+        async with Client(await self.front_url(node)) as client:
 
             async def answers() -> bool:
                 return bool((await client.send(Request("GET", "/"))).status)
@@ -209,9 +227,11 @@ class Slice:
             yield client
 
     @contextlib.asynccontextmanager
-    async def traffic(self, make: Callable[[int], Request], *, per_second: float = 20) -> AsyncIterator[Background]:
+    async def traffic(
+        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = ""
+    ) -> AsyncIterator[Background]:
         """Requests in staggered slots while the block runs. Look at `.tally` afterwards."""
-        async with self.client() as client:
+        async with self.client(node) as client:
             background = Background(client, make, per_second=per_second, at_most=100_000)
             async with background:
                 yield background
@@ -222,17 +242,27 @@ class Slice:
         selector = ",".join(f"{LABELS.get(key, f'resilientslice.dev/{key}')}={value}" for key, value in chosen.items())
         return await self.cluster.list("pods", self.namespace, selector)
 
+    async def envoy(self, proxy: Object, path: str) -> str:
+        """What the admin interface of a pod's Envoy answers: it listens on a socket in the pod only."""
+        return await self.cluster.kubectl(*envoy_command(proxy, path))
+
     async def delete(self) -> None:
         await self.cluster.kubectl("delete", "rslice", self.name, "-n", self.namespace, "--wait=true")
 
 
-async def _run(*command: str) -> str:
+async def run(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     out, _ = await asyncio.wait_for(process.communicate(), CALL_SECONDS)
     assert process.returncode == 0, f"{' '.join(command)}: {out.decode().strip()}"
     return out.decode()
+
+
+def envoy_command(proxy: Object, path: str) -> tuple[str, ...]:
+    """kubectl's arguments that ask the Envoy of a pod."""
+    name, namespace = proxy["metadata"]["name"], proxy["metadata"]["namespace"]
+    return ("exec", "-n", namespace, name, "-c", "agent", "--", "python", "-c", ASK_ENVOY, path)
 
 
 def shrink(spec: Object) -> None:

@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "kind")]
 
-from cluster import Cluster, KubectlError, Slice  # noqa: E402
+from cluster import Cluster, KubectlError, Slice, envoy_command  # noqa: E402
 from kindcluster.kubeconfig import is_disposable  # noqa: E402
 
 SYSTEM = "resilientslice-system"
@@ -23,14 +23,6 @@ DEFAULT = ROOT / "build" / "kind" / "kubeconfig"
 INSTALL = ROOT / "deploy" / "install.yaml"
 LABEL = "resilientslice.dev/e2e"
 OPERATORS = "app.kubernetes.io/name=resilientslice-operator"
-DUMP = """
-import socket
-with socket.socket(socket.AF_UNIX) as admin:
-    admin.connect("/run/resilientslice/admin.sock")
-    admin.sendall(b"GET /config_dump?include_eds HTTP/1.0\\r\\nHost: envoy\\r\\n\\r\\n")
-    answer = b"".join(iter(lambda: admin.recv(65536), b""))
-print(answer.partition(b"\\r\\n\\r\\n")[2].decode())
-"""
 
 _failed: set[str] = set()
 
@@ -115,5 +107,5 @@ async def keep(cluster: Cluster, namespace: str, folder: Path) -> None:
         name = pod["metadata"]["name"]
         await save(f"{name}.log", "logs", *scope, name, "--all-containers", "--prefix", "--tail=2000")
         if pod["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "proxy":
-            await save(f"{name}.envoy.json", "exec", *scope, name, "-c", "agent", "--", "python", "-c", DUMP)
+            await save(f"{name}.envoy.json", *envoy_command(pod, "/config_dump?include_eds"))
     print(f"kept in {folder}")

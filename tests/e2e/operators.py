@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-from cluster import Cluster, Object, is_ready, until
+from cluster import Cluster, Object, is_ready, uids, until
 
 SYSTEM = "resilientslice-system"
 DEPLOYMENT = "resilientslice-operator"
@@ -45,6 +45,18 @@ async def ready(cluster: Cluster, count: int = 2) -> None:
 async def scale(cluster: Cluster, count: int) -> None:
     await cluster.kubectl("scale", f"deployment/{DEPLOYMENT}", "-n", SYSTEM, f"--replicas={count}")
     await ready(cluster, count)
+
+
+async def restart(cluster: Cluster) -> None:
+    """All of them, one after the other; none of the old ones is left."""
+    before = uids(await cluster.list("pods", SYSTEM, OPERATORS))
+    await cluster.kubectl("rollout", "restart", f"deployment/{DEPLOYMENT}", "-n", SYSTEM)
+
+    async def replaced() -> bool:
+        pods = await cluster.list("pods", SYSTEM, OPERATORS)
+        return not uids(pods) & before and len(pods) == 2 and all(is_ready(pod) for pod in pods)
+
+    await until(replaced, "new operators took over", 180)
 
 
 async def set_image(cluster: Cluster, variable: str, image: str) -> None:

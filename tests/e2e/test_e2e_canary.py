@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from cluster import gets, none_failed, restarts, sample, service_of, uids, version_of
+from cluster import gets, is_ready, none_failed, restarts, sample, service_of, uids, version_of
 
 pytestmark = pytest.mark.e2e
 
@@ -70,4 +70,47 @@ async def test_taking_the_image_back_aborts(a_slice):
         await asyncio.sleep(1)  # traffic goes on for a while; nothing is waited for
     none_failed(load.tally, 100)
     assert uids(await slice_.pods("web", track="stable")) == stable, "stable was never touched"
+    assert restarts(await slice_.pods()) == 0
+
+
+async def test_edits_of_a_slice_with_a_canary_touch_only_what_they_are_about(a_slice):
+    """Replicas, time-outs and limits start no canary; an image or a variable does, and promotes at 100."""
+    slice_ = a_slice("shop")
+    await slice_.apply(with_canary())
+    await slice_.ready()
+    async with slice_.traffic(gets(), per_second=40) as load:
+        web, proxies = uids(await slice_.pods("web")), uids(await slice_.pods(component="proxy"))
+        await slice_.patch({"resilience": {"timeout": "900ms", "retries": {"attempts": 3}}})
+        await slice_.patch({"rateLimit": {"default": {"requestsPerSecond": 500, "burst": 900}}})
+        await slice_.ready()
+        assert uids(await slice_.pods("web")) == web
+        await slice_.edit(lambda document: service_of(document, "web").update(replicas=3))
+        await slice_.ready()
+        assert uids(await slice_.pods("web")) > web, "one more, and those there were"
+        for number, change in enumerate(({"env": [{"name": "A", "value": "1"}]}, {"image": f"example.org/web:{NEW}"})):
+            stable = (await slice_.status())["revision"]["stable"]
+            old = uids(await slice_.pods("web"))
+
+            def promoted_at_once(document, number=number, change=change):
+                service_of(document, "web").update(change)
+                document["spec"]["canary"]["weight"] = 99 + number
+
+            await slice_.edit(promoted_at_once)
+            if number == 0:
+                await slice_.wait(lambda s: s["canary"]["weight"] == 99, "99 is observed", 120)
+                await slice_.patch({"canary": {"weight": 100}})
+            else:
+                await slice_.said("Reconciling", "StaleWeight", 120)
+                await slice_.patch({"canary": {"promote": (await slice_.status())["revision"]["canary"]}})
+            await slice_.wait(
+                lambda s, stable=stable: s["revision"]["stable"] != stable and not s["revision"]["canary"],
+                "promoted",
+                120,
+            )
+            await slice_.ready()
+            last = [pod for pod in await slice_.pods("web") if "deletionTimestamp" not in pod["metadata"]]
+            assert not uids(last) & old
+            assert len([pod for pod in last if is_ready(pod)]) == 3
+        assert uids(await slice_.pods(component="proxy")) == proxies, "no canary starts an Envoy anew"
+    none_failed(load.tally, 200)
     assert restarts(await slice_.pods()) == 0

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from cluster import gets, is_ready, none_failed, sample, uids, until
+from cluster import gets, is_ready, none_failed, orders, sample, service_of, uids, until
 
 pytestmark = pytest.mark.e2e
 
@@ -54,3 +54,41 @@ async def test_the_operator_is_killed_and_everything_goes_on(a_slice):
         await asyncio.sleep(1)  # traffic goes on for a while; nothing is waited for
     none_failed(load.tally, 100)
     assert uids(await slice_.pods()) == pods, "a time-out restarts nothing, and neither does a new operator"
+
+
+async def test_all_pods_of_payments_die_and_orders_are_taken_again(a_slice):
+    """Nobody remains to take over, so orders fail meanwhile; what needs no payments does not, and no order is lost."""
+    slice_ = a_slice("shop")
+    document = sample("shop")
+    for name in ("api", "catalog", "payments"):
+        service_of(document, name)["replicas"] = 2
+    await slice_.apply(document)
+    await slice_.ready(240)
+    before = await slice_.pods("payments")
+    assert len(before) == 2
+    async with slice_.traffic(gets("/products"), per_second=20) as reading, slice_.client() as client:
+        numbers = iter(range(10_000))
+        make = orders(prefix="died")
+        started = time.monotonic()
+        for pod in before:
+            await delete_pod(slice_, pod["metadata"]["name"], "--grace-period=0", "--force")
+        failed = []
+
+        async def taken() -> bool:
+            """Twenty in a row."""
+            for _ in range(20):
+                number = next(numbers)
+                answer = await client.send(make(number))
+                if answer.status != 201:
+                    failed.append(number)
+                    return False
+            return True
+
+        await until(taken, "orders are taken again", 120)
+        print(f"payments gone: orders taken again after {time.monotonic() - started:.1f} s, {len(failed)} failed")
+        assert failed, "the pods were gone, or else nothing was tried"
+        again = [await client.send(make(number)) for number in failed]
+        assert {answer.status for answer in again} == {201}, "repeated with its key, each is taken"
+    none_failed(reading.tally, 20)
+    await slice_.ready()
+    assert not uids(await slice_.pods("payments")) & uids(before)

@@ -1,6 +1,8 @@
 """The operator is killed, frozen, away, upgraded, or may do too little: what runs goes on, and the end is right."""
 
 import asyncio
+import contextlib
+import json
 import os
 import random
 import time
@@ -11,8 +13,8 @@ from cluster import gets, is_ready, none_failed, restarts, sample, service_of, u
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("E2E_KILLS", "15"))
-VERSIONS = ("1.0.0", "1.1.0")
+EDITS = int(os.environ.get("E2E_EDITS", "50"))
+FROZEN_SECONDS = 60.0
 
 
 def two_of_web(**spec):
@@ -27,31 +29,68 @@ async def deployments(slice_):
     return sorted(d["metadata"]["name"] for d in await slice_.cluster.list("deploy", slice_.namespace, selector))
 
 
-async def test_killed_at_any_moment_of_an_edit_it_ends_right(a_slice):
+@contextlib.asynccontextmanager
+async def killed_at_random(cluster, chance):
+    """Operators that lead are killed at moments that nobody chose, while the block runs. Yields their names."""
+    killed = []
+
+    async def kill() -> None:
+        while True:
+            await asyncio.sleep(chance.uniform(0, 8))
+            leads = await operators.leader(cluster)
+            await operators.end(cluster, leads)
+            killed.append(leads["metadata"]["name"])
+
+    killing = asyncio.create_task(kill())
+    try:
+        yield killed
+    finally:
+        if killing.done():
+            killing.result()
+        killing.cancel()
+        await asyncio.wait([killing])
+
+
+async def test_killed_at_any_moment_of_fifty_edits_it_ends_right(a_slice):
     slice_, cluster = a_slice("minimal"), a_slice("minimal").cluster
-    chance = random.Random(int(os.environ.get("PYTHONHASHSEED", "1")))
+    chance = random.Random(int(os.environ.get("E2E_SEED", "1")))
     await slice_.apply(two_of_web(canary={"weight": 100}))
     await slice_.ready()
     async with slice_.traffic(gets(), per_second=20) as load:
-        for number in range(KILLS):
-            # a canary that starts, shifts and promotes: each of its moments may be the last of an operator
-            weight = 99 + number % 2
+        async with killed_at_random(cluster, chance) as killed:
+            for number in range(EDITS):
+                # a canary that starts, shifts and promotes: each of its moments may be the last of an operator
+                weight = 99 + number % 2
 
-            def change(document, number=number, weight=weight):
-                service_of(document, "web")["env"] = [{"name": "ROUND", "value": str(number)}]
-                document["spec"]["canary"]["weight"] = weight
+                def change(document, number=number, weight=weight):
+                    service_of(document, "web")["env"] = [{"name": "ROUND", "value": str(number)}]
+                    document["spec"]["canary"]["weight"] = weight
 
-            leads = await operators.leader(cluster)
-            await slice_.edit(change)
-            await asyncio.sleep(chance.uniform(0, 6))
-            await operators.end(cluster, leads)
+                await slice_.edit(change)
+                await asyncio.sleep(chance.uniform(0, 6))
         await slice_.edit(lambda document: document["spec"].pop("canary"))
         await slice_.ready(240)
+    print(f"{EDITS} edits, {len(killed)} operators killed, {load.tally.total} requests")
+    assert len(killed) >= EDITS // 10
     none_failed(load.tally, 100)
-    assert await deployments(slice_) == ["minimal-proxy", "minimal-web-stable"]
+    await nothing_is_orphaned(slice_)
     pods = [pod for pod in await slice_.pods("web") if "deletionTimestamp" not in pod["metadata"]]
     assert len(pods) == 2
-    assert {pod["spec"]["containers"][0]["env"][0]["value"] for pod in pods} >= {str(KILLS - 1)}
+    assert {pod["spec"]["containers"][0]["env"][0]["value"] for pod in pods} == {str(EDITS - 1)}
+    await operators.ready(cluster)
+
+
+async def nothing_is_orphaned(slice_):
+    assert await deployments(slice_) == ["minimal-proxy", "minimal-web-stable"]
+    chosen = f"resilientslice.dev/slice={slice_.name}"
+    services = await slice_.cluster.list("svc", slice_.namespace, chosen)
+    assert not [name for s in services if (name := s["metadata"]["name"]).endswith("-canary") and not _headless(s)]
+    revisions = await slice_.cluster.list("controllerrevisions", slice_.namespace, chosen)
+    assert len(revisions) <= 11, "a history of ten, and the one that is stable"
+
+
+def _headless(service):
+    return service["spec"].get("clusterIP") == "None"
 
 
 async def test_a_leader_that_was_frozen_changes_nothing_when_it_wakes(a_slice):
@@ -62,6 +101,7 @@ async def test_a_leader_that_was_frozen_changes_nothing_when_it_wakes(a_slice):
     await slice_.ready()
     frozen = await operators.leader(cluster)
     async with slice_.traffic(gets(), per_second=20) as load:
+        since = time.monotonic()
         await cluster.signal(19, operators.PROCESS, frozen)
         try:
             await slice_.patch({"canary": {"weight": 30}})
@@ -76,6 +116,7 @@ async def test_a_leader_that_was_frozen_changes_nothing_when_it_wakes(a_slice):
             await slice_.wait(lambda s: s["canary"]["weight"] == 10, "10 is observed", 60)
             await slice_.ready()
             before = await slice_.status()
+            await asyncio.sleep(max(0.0, since + FROZEN_SECONDS - time.monotonic()))
         finally:
             await cluster.signal(18, operators.PROCESS, frozen)
         await asyncio.sleep(5)  # time to do harm: nothing is waited for
@@ -112,11 +153,39 @@ async def test_without_an_operator_everything_goes_on(a_slice):
             async with slice_.client() as client:
                 limited = await client.closed_loop(gets(headers={"X-Tenant": "none-of-ours"}), count=100, workers=4)
             assert limited.statuses[429] > 50
+            await a_host_that_hangs_is_ejected(slice_)
         none_failed(load.tally, 100)
     finally:
         await operators.scale(cluster, 2)
     await slice_.patch({"resilience": {"timeout": "900ms"}})
     await slice_.ready(120)
+
+
+async def a_host_that_hangs_is_ejected(slice_):
+    """By the Envoys themselves; what was sent to it is answered by the other one."""
+    hangs = (await slice_.pods("web"))[0]
+
+    async def ejected() -> bool:
+        proxies = await slice_.pods(component="proxy")
+        found = [await ejected_by(slice_, proxy) for proxy in proxies]
+        return any(hangs["status"]["podIP"] in hosts for hosts in found)
+
+    await slice_.cluster.signal(19, "greeting", hangs)
+    try:
+        await until(ejected, "an Envoy ejects the host that hangs", 30)
+    finally:
+        await slice_.cluster.signal(18, "greeting", hangs)
+
+
+async def ejected_by(slice_, proxy):
+    """Addresses that the Envoy of a pod leaves out."""
+    statuses = json.loads(await slice_.envoy(proxy, "/clusters?format=json"))["cluster_statuses"]
+    hosts = [host for cluster in statuses for host in cluster.get("host_statuses", [])]
+    return {
+        host["address"]["socket_address"]["address"]
+        for host in hosts
+        if host["health_status"].get("failed_outlier_check")
+    }
 
 
 async def test_an_upgrade_with_other_proxies_restarts_no_service(a_slice):

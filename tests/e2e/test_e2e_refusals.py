@@ -1,12 +1,25 @@
 """What must not harm: edits that are wrong, objects that are somebody else's, pods that can't run."""
 
+import asyncio
+import contextlib
 import itertools
 import json
 
 import pytest
 from cluster import gets, none_failed, sample, service_of, uids, until, version_of
 
+from resilientslice.render.names import allocate_ports
+
 pytestmark = pytest.mark.e2e
+
+HOLD = """
+import socket, sys
+held = socket.socket()
+held.bind(("0.0.0.0", int(sys.argv[1])))
+held.listen()
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.mark.smoke
@@ -96,3 +109,50 @@ async def test_two_who_set_the_same_field_are_told_apart(a_slice):
     assert "spec.progressDeadlineSeconds" in message
     none_failed(load.tally)
     assert uids(await slice_.pods()) == pods
+
+
+@contextlib.asynccontextmanager
+async def port_is_held(slice_, port):
+    """Somebody listens at a port in the pods of all Envoys while the block runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        for pod in await slice_.pods(component="proxy"):
+            name = pod["metadata"]["name"]
+            command = ["exec", "-i", "-n", slice_.namespace, name, "-c", "agent", "--", "python", "-c", HOLD, str(port)]
+            process = await slice_.cluster.start(*command)
+            # the holder ends with its standard input
+            stack.push_async_callback(process.communicate)
+            assert process.stdout is not None
+            assert await asyncio.wait_for(process.stdout.readline(), 30) == b"held\n"
+        yield
+
+
+async def test_what_envoy_refuses_is_told_in_its_words_and_the_old_configuration_serves(a_slice):
+    """A port of the next service that is taken in the pods of the Envoys: nobody but Envoy can know that."""
+    slice_ = a_slice("minimal")
+    await slice_.apply(sample("minimal"))
+    before = (await slice_.ready())["config"]["digest"]
+    proxies = uids(await slice_.pods(component="proxy"))
+    port = allocate_ports(["other"], allocate_ports(["web"], {}))["other"]
+
+    def change(document):
+        added = {**service_of(document, "web"), "name": "other"}
+        added.pop("expose")
+        document["spec"]["services"].append(added)
+
+    async with slice_.traffic(gets(), per_second=40) as load:
+        async with port_is_held(slice_, port):
+            await slice_.edit(change)
+            message = await slice_.said("ConfigAccepted", "Rejected", 60)
+            status = await slice_.status()
+            print(f"refused: {message}")
+            assert "Address already in use" in status["config"]["rejected"]
+            assert status["config"]["digest"] != before
+            assert status["phase"] != "Ready"
+            refused = await slice_.condition("Stalled")
+            assert (refused["status"], refused["reason"]) == ("True", "ConfigRejected")
+        # the same is not offered again: an edit is what ends it
+        await slice_.patch({"resilience": {"timeout": "900ms"}})
+        await slice_.ready()
+    none_failed(load.tally, 100)
+    assert uids(await slice_.pods(component="proxy")) == proxies, "no Envoy was started anew"
+    assert not (await slice_.status())["config"]["rejected"]

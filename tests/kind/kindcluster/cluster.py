@@ -12,11 +12,15 @@ from typing import Any
 import yaml
 
 from kindcluster import daemon, docker, images, kubeconfig, modules, nodeimage
-from kindcluster.places import MANIFESTS, Cluster
+from kindcluster.places import AUDIT, MANIFESTS, PREFIX, Cluster
 from kindcluster.programs import Programs
 from kindcluster.words import ClusterError, say
 
 READY_SECONDS = 180
+AUDIT_POLICY = "/etc/kubernetes/audit"
+AUDIT_LOGS = "/var/log/kubernetes/audit"
+SHRINKS, SHRINKS_SECONDS = "horizontal-pod-autoscaler-downscale-stabilization", 15
+"""An autoscaler waits five minutes before it takes pods away, and a test would wait with it."""
 MOST_NODES = 9
 
 
@@ -40,13 +44,14 @@ def kind_configuration(nodes: int, image: str | None, *, lean: bool = False) -> 
     later ones have their kubeadm told in another way.
     """
     picture = {"image": image} if image else {}
+    mounts = {"extraMounts": [{"hostPath": str(AUDIT), "containerPath": AUDIT_POLICY, "readOnly": True}]}
     patches = [
         # a kubelet of 1.35 and later refuses an old cgroup hierarchy unless it is told that it is known
         {"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1", "failCgroupV1": False}
     ]
     if lean:
         # nothing here outlives the cluster: neither a flushed disk nor an elected leader is worth its CPU time
-        alone = {"extraArgs": {"leader-elect": "false"}}
+        alone = {"leader-elect": "false"}
         patches.append(
             {
                 "kind": "InitConfiguration",
@@ -59,15 +64,42 @@ def kind_configuration(nodes: int, image: str | None, *, lean: bool = False) -> 
                 "kind": "ClusterConfiguration",
                 "apiVersion": "kubeadm.k8s.io/v1beta3",
                 "etcd": {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}},
-                "controllerManager": alone,
-                "scheduler": alone,
+                "apiServer": _audited(),
+                "controllerManager": {"extraArgs": {**alone, SHRINKS: f"{SHRINKS_SECONDS}s"}},
+                "scheduler": {"extraArgs": alone},
             }
         )
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "worker" if index else "control-plane", **picture} for index in range(nodes)],
+        "nodes": [
+            {"role": "worker", **picture} if index else {"role": "control-plane", **picture, **(mounts if lean else {})}
+            for index in range(nodes)
+        ],
         "kubeadmConfigPatches": [yaml.safe_dump(patch) for patch in patches],
+    }
+
+
+def _audited() -> dict[str, Any]:
+    """An API server that writes down what the operator asks of it, so that tests can count."""
+    volumes = {"policy": (AUDIT_POLICY, True), "log": (AUDIT_LOGS, False)}
+    return {
+        "extraArgs": {
+            "audit-policy-file": f"{AUDIT_POLICY}/policy.yaml",
+            "audit-log-path": f"{AUDIT_LOGS}/audit.log",
+            "audit-log-mode": "batch",
+            "audit-log-batch-max-wait": "200ms",
+        },
+        "extraVolumes": [
+            {
+                "name": f"audit-{name}",
+                "hostPath": path,
+                "mountPath": path,
+                "readOnly": read_only,
+                "pathType": "DirectoryOrCreate",
+            }
+            for name, (path, read_only) in volumes.items()
+        ],
     }
 
 
@@ -97,16 +129,22 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -
 
 
 def down(cluster: Cluster, cache: Path) -> None:
-    """Remove the cluster and its kubeconfig, and stop Docker's daemon if it was started here."""
+    """Remove the cluster and its kubeconfig, and stop Docker's daemon if it was started here and no other of our
+    clusters needs it."""
+    others: list[str] = []
     if daemon.answers():
         programs = Programs(cluster, _kind(cache))
         if programs.nodes():
             say(f"removing the cluster {cluster.name}")
             programs.run_kind("delete", "cluster", f"--name={cluster.name}")
+        others = [name for name in programs.run_kind("get", "clusters").split() if name.startswith(PREFIX)]
     else:
         say("Docker does not run, and so no cluster")
     cluster.kubeconfig.unlink(missing_ok=True)
-    daemon.stop()
+    if others:
+        say(f"Docker goes on for {', '.join(others)}")
+    else:
+        daemon.stop()
 
 
 def load_images(cluster: Cluster, cache: Path) -> None:

@@ -11,9 +11,11 @@ TOOLS = HERE / "tools"
 NODE = HERE / "node"
 STANDINS = HERE / "standins"
 MANIFESTS = HERE / "manifests"
+AUDIT = HERE / "audit"
 OUTPUT = ROOT / "build" / "kind"
 PREFIX = "resilientslice-"
 """Of every cluster made here; kind puts `kind-` before it in the names of a kubeconfig."""
+DEFAULT = "e2e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Cluster:
     @classmethod
     def named(cls, environ: Mapping[str, str]) -> "Cluster":
         """Named by CLUSTER, so that two checkouts on one machine needn't share one."""
-        return cls(PREFIX + (environ.get("CLUSTER") or "e2e"))
+        return cls(PREFIX + (environ.get("CLUSTER") or DEFAULT))
 
     @property
     def context(self) -> str:
@@ -33,8 +35,10 @@ class Cluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """In the checkout: the user's own ~/.kube/config is never touched."""
-        return OUTPUT / "kubeconfig"
+        """In the checkout, `build/kind/kubeconfig`, or `build/kind/NAME.kubeconfig` for a cluster named by CLUSTER. The
+        user's own ~/.kube/config is never touched."""
+        own = self.name.removeprefix(PREFIX)
+        return OUTPUT / ("kubeconfig" if own == DEFAULT else f"{own}.kubeconfig")
 
 
 def kind_environment(cluster: Cluster, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -30,8 +30,9 @@ def test_a_cluster_is_named_with_our_prefix_and_never_uses_the_users_kubeconfig(
     named = Cluster.named({"CLUSTER": "mine", "KUBECONFIG": "/home/somebody/.kube/config"})
     assert named.name == "resilientslice-mine"
     assert named.context == "kind-resilientslice-mine"
-    assert named.kubeconfig == ROOT / "build" / "kind" / "kubeconfig"
+    assert named.kubeconfig == ROOT / "build" / "kind" / "mine.kubeconfig"
     assert Cluster.named({}).name == "resilientslice-e2e"
+    assert Cluster.named({}).kubeconfig == ROOT / "build" / "kind" / "kubeconfig"
 
 
 class TestMark:
@@ -98,6 +99,17 @@ class TestNodes:
         assert kinds(cluster.kind_configuration(1, "kindest/node:v1.37.0")) == ["KubeletConfiguration"]
         lean = kinds(cluster.kind_configuration(1, "node:x", lean=True))
         assert lean == ["KubeletConfiguration", "InitConfiguration", "ClusterConfiguration"]
+
+    def test_our_own_control_plane_keeps_an_audit_log_by_the_committed_policy(self) -> None:
+        lean = cluster.kind_configuration(3, "node:x", lean=True)
+        [mount] = lean["nodes"][0]["extraMounts"]
+        assert (Path(mount["hostPath"]) / "policy.yaml").is_file()
+        assert not any("extraMounts" in node for node in lean["nodes"][1:])
+        server = yaml.safe_load(lean["kubeadmConfigPatches"][2])["apiServer"]
+        places = {volume["mountPath"] for volume in server["extraVolumes"]}
+        assert {
+            str(Path(server["extraArgs"][f"audit-{name}"]).parent) for name in ("policy-file", "log-path")
+        } == places
 
     def test_each_node_gets_routes_to_the_pods_of_all_others(self) -> None:
         nodes = [

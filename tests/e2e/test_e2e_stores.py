@@ -1,0 +1,139 @@
+"""Stores that are not the slice's own: a shop on databases that somebody else runs, and the sample that shows how."""
+
+import base64
+import copy
+
+import pytest
+from cluster import SMALL, gets, none_failed, orders, sample, service_of, until
+
+pytestmark = pytest.mark.e2e
+
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 999,
+    "runAsGroup": 999,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+PASSWORD = "only-for-this-test"
+
+
+def store(name, image, port, *, env, arguments=(), ready):
+    """A database of somebody else's: one pod without a volume, and its Service."""
+    labels = {"app": name}
+    container = {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": list(arguments),
+        "env": [{"name": key, "value": value} for key, value in env.items()],
+        "ports": [{"containerPort": port}],
+        "resources": SMALL,
+        "readinessProbe": {"exec": {"command": ready}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60},
+        "securityContext": RESTRICTED,
+    }
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pod},
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": labels, "ports": [{"port": port}]},
+    }
+    return [deployment, service]
+
+
+def secret(name, **data):
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
+
+
+async def databases(cluster, namespace):
+    """PostgreSQL and Redis that no slice made."""
+    objects = [
+        *store(
+            "their-postgres",
+            "postgres:18",
+            5432,
+            env={"POSTGRES_USER": "app", "POSTGRES_DB": "app", "POSTGRES_PASSWORD": PASSWORD, "PGDATA": "/tmp/pgdata"},
+            ready=["pg_isready", "--host=127.0.0.1", "--username=app"],
+        ),
+        *store(
+            "their-redis",
+            "redis:7",
+            6379,
+            env={},
+            arguments=["redis-server", "--requirepass", PASSWORD, "--dir", "/tmp"],
+            ready=["redis-cli", "-a", PASSWORD, "ping"],
+        ),
+    ]
+    for made in objects:
+        await cluster.apply(made, namespace)
+    for name in ("their-postgres", "their-redis"):
+        await cluster.kubectl("rollout", "status", f"deployment/{name}", "-n", namespace, "--timeout=120s")
+
+
+def urls(namespace):
+    return {
+        "postgres": f"postgresql://app:{PASSWORD}@their-postgres.{namespace}.svc:5432/app",
+        "redis": f"redis://:{PASSWORD}@their-redis.{namespace}.svc:6379/0",
+    }
+
+
+async def test_a_shop_on_stores_of_others(a_slice, namespace):
+    slice_ = a_slice("shop")
+    await databases(slice_.cluster, namespace)
+    document = sample("shop")
+    document["spec"].pop("backup", None)
+    document["spec"]["stores"] = {}
+    for kind, url in urls(namespace).items():
+        await slice_.cluster.apply(secret(f"their-{kind}", url=url), namespace)
+        document["spec"]["stores"][kind] = {"external": {"secretName": f"their-{kind}"}}
+    await slice_.apply(document)
+    await slice_.ready(240)
+    async with slice_.client() as client:
+        taken = await client.paced([orders(prefix="external")(number) for number in range(20)], per_second=10)
+        none_failed(taken, 20)
+        order = next(iter(taken.answers)).body["order_id"]
+
+        async def settled() -> bool:
+            asked = gets(f"/orders/{order}")(0)
+            answer = await client.send(type(asked)("GET", asked.path, asked.headers, keep_body=True))
+            return answer.status == 200 and answer.body["status"] == "settled"
+
+        await until(settled, "an order is settled by the worker", 30)
+    assert not await slice_.cluster.list("statefulsets", namespace), "the slice has no stores of its own"
+    await slice_.delete()
+    kept = {found["metadata"]["name"] for found in await slice_.cluster.list("secrets", namespace)}
+    assert kept >= {"their-postgres", "their-redis"}, "what is somebody else's stays"
+
+
+@pytest.mark.smoke
+async def test_the_sample_with_stores_of_others_is_ready(a_slice, namespace):
+    """As it stands, but for its images and its machine: nothing of `ledger` exists but its description."""
+    slice_ = a_slice("ledger")
+    document = copy.deepcopy(sample("external-stores"))
+    for service in document["spec"]["services"]:
+        service["image"] = "example.org/web:1.0.0"
+        service.pop("scheduling", None)
+    # what answers here speaks no gRPC, and the kubelet would ask for it
+    service_of(document, "audit")["probes"] = {"readiness": {"tcpSocket": {}}}
+    front = copy.deepcopy(document["spec"]["front"])
+    for kind, url in urls(namespace).items():
+        await slice_.cluster.apply(secret(f"ledger-{kind}", url=url), namespace)
+    await slice_.cluster.apply(secret("ledger-signing", key="k"), namespace)
+    templates = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ledger-templates"}, "data": {"a": "b"}}
+    await slice_.cluster.apply(templates, namespace)
+    await slice_.apply(document)
+    await slice_.ready(240)
+    ingress = await slice_.cluster.get("ingress", "ledger-front", namespace)
+    assert ingress is not None
+    assert ingress["spec"]["ingressClassName"] == front["class"]
+    assert [rule["host"] for rule in ingress["spec"]["rules"]] == front["hosts"]
+    assert not await slice_.cluster.list("statefulsets", namespace)
