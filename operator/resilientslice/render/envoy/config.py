@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 Resource = dict[str, Any]
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -52,4 +53,4 @@ class EnvoyConfig:
 
 
 def canonical_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
