@@ -7,6 +7,7 @@ drained it. Listener ports of services are not named in the pod: adding a servic
 import base64
 import json
 import zlib
+from collections.abc import Iterable, Sequence
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig
@@ -35,6 +36,8 @@ LARGEST_TEXT = 128 * 1024
 256 KiB; a slice of 64 services, all exposed, has 1.2 MiB, of which compression leaves 30 KiB."""
 LINES_TO_DEPTH = 7
 """config, routes, one of them, virtual_hosts, one of them, routes, one of them."""
+RESOURCE_DEPTH = 3
+"""config, one of its types, one of its resources."""
 _encode = json.JSONEncoder(sort_keys=True).encode
 READY_FILE = f"{RUN}/ready"
 KEY_FOLDER = "/etc/resilientslice-key"
@@ -68,8 +71,7 @@ def render_proxy_configuration(
 
     `config.json` is what would be pushed, `{"epoch": [0, 0], "config": {…}}`. A large one is in `config.json.gz`.
     """
-    pushed = {"epoch": list(epoch), "config": config.to_json()}
-    text = _text(pushed)
+    text = _pushed_text(config, epoch)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -78,7 +80,7 @@ def render_proxy_configuration(
             "bootstrap.json": _text(render_bootstrap(topology)),
             **({"config.json": text} if len(text) <= LARGEST_TEXT else {}),
         },
-        **({"binaryData": {"config.json.gz": _compressed(pushed)}} if len(text) > LARGEST_TEXT else {}),
+        **({"binaryData": {"config.json.gz": _compressed(config, epoch)}} if len(text) > LARGEST_TEXT else {}),
     }
 
 
@@ -226,15 +228,35 @@ def _text(value: Object) -> str:
 def _lines(value: object, depth: int) -> str:
     if depth >= LINES_TO_DEPTH or not value or not isinstance(value, dict | list | tuple):
         return _encode(value)
-    pad = " " * (depth + 1)
     if isinstance(value, dict):
-        lines = [f"{pad}{_encode(key)}: {_lines(value[key], depth + 1)}" for key in sorted(value)]
-        return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
-    return "[\n" + ",\n".join(f"{pad}{_lines(item, depth + 1)}" for item in value) + "\n" + " " * depth + "]"
+        return _object_lines(((key, _lines(value[key], depth + 1)) for key in sorted(value)), depth)
+    return _list_lines([_lines(item, depth + 1) for item in value], depth)
 
 
-def _compressed(value: Object) -> str:
+def _object_lines(items: Iterable[tuple[str, str]], depth: int) -> str:
+    """Keys with what is written of their values, which may not be none at all."""
+    pad = " " * (depth + 1)
+    return "{\n" + ",\n".join(f"{pad}{_encode(key)}: {text}" for key, text in items) + "\n" + " " * depth + "}"
+
+
+def _list_lines(items: Sequence[str], depth: int) -> str:
+    pad = " " * (depth + 1)
+    return "[\n" + ",\n".join(f"{pad}{text}" for text in items) + "\n" + " " * depth + "]" if items else "[]"
+
+
+def _pushed_text(config: EnvoyConfig, epoch: Epoch) -> str:
+    """`_text({"config": config.to_json(), "epoch": epoch})`, with what was written of the resources before."""
+    types = sorted(config.types.items())
+    lists = _object_lines(((name, _list_lines(of.written(_resource_lines), 2)) for name, of in types), 1)
+    return _object_lines([("config", lists), ("epoch", _lines(list(epoch), 1))], 0) + "\n"
+
+
+def _resource_lines(resource: Object) -> str:
+    return _lines(resource, RESOURCE_DEPTH)
+
+
+def _compressed(config: EnvoyConfig, epoch: Epoch) -> str:
     """Base64 of gzip without a time stamp."""
     gzip = zlib.compressobj(level=9, wbits=zlib.MAX_WBITS | 16)
-    packed = gzip.compress(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()) + gzip.flush()
-    return base64.b64encode(packed).decode("ascii")
+    pushed = f'{{"config":{config.text},"epoch":[{epoch[0]},{epoch[1]}]}}'
+    return base64.b64encode(gzip.compress(pushed.encode()) + gzip.flush()).decode("ascii")
