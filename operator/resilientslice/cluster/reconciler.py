@@ -21,7 +21,7 @@ from resilientslice.cluster.objects import ObjectWriter
 from resilientslice.cluster.pods import PodInquiry
 from resilientslice.cluster.recent import Recent
 from resilientslice.cluster.remember import Remembering
-from resilientslice.cluster.rendered import configuration_id, expected_objects, proxy_configuration
+from resilientslice.cluster.rendered import configuration_id, expected_objects
 from resilientslice.cluster.report import Report
 from resilientslice.cluster.understood import understand
 from resilientslice.kube.cache import Children
@@ -43,7 +43,7 @@ from resilientslice.reconcile.status import invalid_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
-from resilientslice.render.proxy import cluster_topology
+from resilientslice.render.proxy import cluster_topology, render_pushed
 from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed_stores
 
@@ -309,6 +309,7 @@ class Reconciler:
     def _forget(self, key: SliceKey) -> None:
         if self._held.pop(key, None) is not None:
             self._agents.forget(key)
+        self._renderers.forget(key)
 
 
 def _to_push(desired: Desired, seen: Seen) -> bool:
@@ -322,7 +323,5 @@ def _finished(change: Change, desired: Desired, held: Held) -> Object:
     made = change.expected.object
     if change.id != configuration_id(desired.slice_.name) or held.epoch == (0, 0):
         return made
-    return {
-        **made,
-        **{k: v for k, v in proxy_configuration(desired, held.epoch).items() if k in ("data", "binaryData")},
-    }
+    pushed = render_pushed(desired.envoy, epoch=held.epoch)
+    return {**made, **pushed, "data": {**made["data"], **pushed["data"]}}

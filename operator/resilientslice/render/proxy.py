@@ -8,6 +8,7 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig
@@ -71,17 +72,22 @@ def render_proxy_configuration(
 
     `config.json` is what would be pushed, `{"epoch": [0, 0], "config": {…}}`. A large one is in `config.json.gz`.
     """
-    text = _pushed_text(config, epoch)
+    pushed = render_pushed(config, epoch=epoch)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(slice_, proxy_name(slice_.name), labels(slice_, "proxy", Component.PROXY)),
-        "data": {
-            "bootstrap.json": _text(render_bootstrap(topology)),
-            **({"config.json": text} if len(text) <= LARGEST_TEXT else {}),
-        },
-        **({"binaryData": {"config.json.gz": _compressed(config, epoch)}} if len(text) > LARGEST_TEXT else {}),
+        **pushed,
+        "data": {"bootstrap.json": _known_text(_encode(render_bootstrap(topology))), **pushed["data"]},
     }
+
+
+def render_pushed(config: EnvoyConfig, *, epoch: Epoch) -> Object:
+    """The part of a proxy's ConfigMap that says what is pushed: of its `data`, and all of its `binaryData`."""
+    text = _pushed_text(config, epoch)
+    if len(text) <= LARGEST_TEXT:
+        return {"data": {"config.json": text}}
+    return {"data": {}, "binaryData": {"config.json.gz": _compressed(config, epoch)}}
 
 
 def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, images: Images = DEFAULT_IMAGES) -> Object:
@@ -223,6 +229,12 @@ def _text(value: Object) -> str:
     line a value takes, and half of the size.
     """
     return _lines(value, 0) + "\n"
+
+
+@lru_cache(maxsize=16)
+def _known_text(canonical: str) -> str:
+    """`_text` of what that JSON says. A bootstrap seldom changes, and is written with each configuration."""
+    return _text(json.loads(canonical))
 
 
 def _lines(value: object, depth: int) -> str:
