@@ -1,12 +1,13 @@
 """What was read before is not read again, and that changes nothing but the time it takes."""
 
 import json
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilientslice.agent import pieces, route_reading
+from resilientslice.agent import parse, pieces, route_reading
 from resilientslice.agent.messages import UnreadableError
 from resilientslice.agent.parse import ConfigParser, MalformedError, parse_body
 from resilientslice.agent.resources import Epoch, ResourceType, canonical_json
@@ -47,9 +48,10 @@ def body(text, epoch=1):
 
 
 def whole(data):
-    """A push as it is read by an agent that knows nothing."""
+    """A push as it is read by an agent that knows nothing, and takes nothing apart."""
     asked = parse_body(data)
-    return ConfigParser().parse(asked.epoch, asked.config)
+    with mock.patch.object(parse, "read_routes", return_value=None):
+        return ConfigParser().parse(asked.epoch, asked.config)
 
 
 ODD = [
@@ -85,10 +87,10 @@ configs = st.builds(
 writings = st.sampled_from([canonical_json, canonical_json, canonical_json, json.dumps])
 
 
-def read(parse):
+def read(attempt):
     """A configuration, or the words for why there is none."""
     try:
-        return parse()
+        return attempt()
     except (UnreadableError, MalformedError) as error:
         return str(error)
 
@@ -103,6 +105,14 @@ def test_whatever_was_read_before_a_push_is_read_as_by_an_agent_that_knows_nothi
         assert found == expected
         if not isinstance(found, str):
             assert (found.text, found.epoch) == (canonical_json(wanted), Epoch(1, epoch))
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_an_odd_route_is_read_as_a_whole_one(odd):
+    parser = ConfigParser()
+    for number, values in enumerate([(drawn(1),), (drawn(1), odd), (odd,), (drawn(2), odd)]):
+        data = body(canonical_json(config([cluster()], [routes(*values)])), number)
+        assert read(lambda data=data: parser.parse_push(data)[1]) == read(lambda data=data: whole(data))
 
 
 def test_a_change_of_weight_reads_that_route_and_of_it_the_match(monkeypatch):
@@ -138,6 +148,7 @@ CANONICAL = canonical_json(config([cluster()], [routes(drawn(1))]))
         CANONICAL.replace('"1s"', '"\\u0031s"'),
         CANONICAL.replace('"name":"a"', '"name":"b","name":"a"'),
         CANONICAL.replace('"numerator":1', '"numerator":1.00'),
+        CANONICAL.replace('"name":"drawn","route"', '"route"').replace('"0.800s"}}]', '"0.800s"},"name":"drawn"}]'),
         CANONICAL.replace('"endpoints":[],', ""),
         CANONICAL.replace('"endpoints":[]', '"endpoints":[}'),
         CANONICAL.replace('"endpoints":[]', '"endpoints":{}'),
