@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf.message import DecodeError
 
 from resilientslice.agent.messages import UnreadableError, fill, load_types
 from resilientslice.agent.resources import canonical_json
@@ -36,7 +37,10 @@ def read_routes(fields: Mapping[str, Any], known: Routes) -> tuple[Any, Routes] 
         load_types(bare, "")
         fill(message, bare, "")
         return message, _added(message, routes, known)
-    except UnreadableError:
+    except (
+        UnreadableError,
+        DecodeError,
+    ):  # the second: joined, it is deeper than bytes may be, though not than JSON may
         return None
 
 

@@ -115,6 +115,15 @@ def test_an_odd_route_is_read_as_a_whole_one(odd):
         assert read(lambda data=data: parser.parse_push(data)[1]) == read(lambda data=data: whole(data))
 
 
+@pytest.mark.parametrize("depth", range(30, 52))
+def test_a_route_may_be_as_deep_as_in_a_whole_one(depth):
+    deep = {}
+    for _ in range(depth):
+        deep = {"a": deep}
+    data = body(canonical_json(config([], [routes(drawn(1, metadata={"filter_metadata": {"x": deep}}))])))
+    assert read(lambda: ConfigParser().parse_push(data)[1]) == read(lambda: whole(data))
+
+
 def test_a_change_of_weight_reads_that_route_and_of_it_the_match(monkeypatch):
     parser = ConfigParser()
     other = drawn(1, name="other")
