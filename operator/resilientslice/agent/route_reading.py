@@ -56,7 +56,7 @@ def _encoded(value: Any, known: Routes, found: dict[str, bytes]) -> bytes:
     """`found` is added to. Messages are merged by joining their bytes: https://protobuf.dev/programming-guides/encoding"""
     text = canonical_json(value)
     encoded = known.get(text)
-    if encoded is None and _separable(value):
+    if encoded is None and known and _separable(value):  # the first time, all at once is quicker
         encoded = b"".join(_encoded({name: part}, known, found) for name, part in value.items())
     elif encoded is None:
         encoded = _read(value, text)
