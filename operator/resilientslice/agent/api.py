@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -10,14 +11,8 @@ from aiohttp.typedefs import Middleware
 from resilientslice.agent.admin import EnvoyAdmin
 from resilientslice.agent.ads_state import Accepted, Rejected, Stale, State, Superseded
 from resilientslice.agent.installer import Installer, Result, Unanswered
-from resilientslice.agent.parse import (
-    ConfigParser,
-    MalformedError,
-    PushBody,
-    UnreadableError,
-    parse_body,
-    parse_timeout,
-)
+from resilientslice.agent.messages import UnreadableError
+from resilientslice.agent.parse import ConfigParser, MalformedError, PushBody, parse_timeout
 from resilientslice.agent.resources import Config, ResourceType
 from resilientslice.agent.settings import BODY_LIMIT, PUSH_TIMEOUT_SECONDS
 
@@ -62,7 +57,7 @@ class Api:
             words = {"accepted": False, "type": "", "path": error.path, "message": error.message}
             return self._answer("unreadable", 422, {"error": str(error), **words, "serving": self._serving})
         seconds = PUSH_TIMEOUT_SECONDS if body.timeout_ms is None else body.timeout_ms / 1000
-        result = await self._installer.push(config, body.config, seconds=seconds, retry=body.retry)
+        result = await self._installer.push(config, seconds=seconds, retry=body.retry)
         return self._answered(config, result)
 
     async def _read(self, request: web.Request) -> tuple[PushBody, Config]:
@@ -72,11 +67,9 @@ class Api:
         return self._parse(data, request.query.get("timeout_ms"))
 
     def _parse(self, data: bytes, timeout: str | None) -> tuple[PushBody, Config]:
-        body = parse_body(data)
-        if timeout is not None:
-            wanted = parse_timeout(int(timeout) if timeout.isdecimal() else timeout)
-            body = PushBody(body.epoch, body.config, wanted, body.retry)
-        return body, self._parser.parse(body.epoch, body.config)
+        asked = None if timeout is None else parse_timeout(int(timeout) if timeout.isdecimal() else timeout)
+        body, config = self._parser.parse_push(data)
+        return (body if asked is None else replace(body, timeout_ms=asked)), config
 
     def _answered(self, config: Config, result: Result) -> web.Response:
         base = {"digest": config.digest, "epoch": list(config.epoch)}

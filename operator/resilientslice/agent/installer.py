@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,6 @@ class Installer:
         self.metrics = metrics
         self.durability = Durability()
         self._state_dir = state_dir
-        self._bodies: dict[str, Mapping[str, Any]] = {}
         self._waiters: dict[str, set[asyncio.Future[Verdict]]] = {}
         self._queues: dict[int, asyncio.Queue[Send]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,11 +76,9 @@ class Installer:
         self.on_ready: Callable[[bool], None] = _ignore
         self._told = False
 
-    def remember(self, stored: Stored, digest: str, *, on_disk: bool) -> None:
-        """A configuration that was found at the start; `on_disk`: in the state folder, so it need not be saved."""
-        self._bodies[digest] = stored.config
-        if on_disk:
-            self._saved = stored
+    def remember(self, stored: Stored) -> None:
+        """What was found in the state folder at the start: it need not be saved."""
+        self._saved = stored
 
     def queue(self, stream: int) -> asyncio.Queue[Send]:
         """The messages to write on a stream."""
@@ -101,14 +98,13 @@ class Installer:
         if self.state.rejected.keys() - before.keys():
             self._spawn(self._persist_quietly())
 
-    async def push(self, config: Config, body: Mapping[str, Any], *, seconds: float, retry: bool) -> Result:
-        """Install a configuration and wait up to `seconds` for Envoy's verdict. `body` is its JSON."""
+    async def push(self, config: Config, *, seconds: float, retry: bool) -> Result:
+        """Install a configuration and wait up to `seconds` for Envoy's verdict."""
         loop = asyncio.get_running_loop()
         begun = time.perf_counter()
         outcome = admit(self.state, config, retry=retry)
         if outcome is not None:
             return Result(outcome)
-        self._bodies[config.digest] = body
         waiter: asyncio.Future[Verdict] = loop.create_future()
         self._waiters.setdefault(config.digest, set()).add(waiter)
         known = self.state.good is not None and self.state.good.digest == config.digest
@@ -128,11 +124,10 @@ class Installer:
             return Result(verdict, await self._persist())
         return Result(verdict)
 
-    def offer(self, config: Config, body: Mapping[str, Any]) -> Stale | Verdict | None:
+    def offer(self, config: Config) -> Stale | Verdict | None:
         """Install a configuration without waiting; a push need not wait for it. Not None: why it was not taken."""
         outcome = admit(self.state, config)
         if outcome is None:
-            self._bodies[config.digest] = body
             self.dispatch(Push(config))
             if config.digest not in self._waiters:
                 self.dispatch(GiveUp(config.digest))
@@ -207,13 +202,11 @@ class Installer:
         """Bring the disk to what is good now. Concurrent calls write once."""
         async with self._saving:
             good, state = self.state.good, self.state
-            if good is None or good.digest not in self._bodies:
+            if good is None:
                 return self.durability
-            stored = Stored(good.epoch, state.floor, state.floor_digest, self._bodies[good.digest])
+            stored = Stored(good.epoch, state.floor, state.floor_digest, good.text)
             if stored != self._saved or not self.durability.durable:
                 self.durability = await self._write(stored)
-            offered = {config.digest for config in (self.state.good, self.state.target, self.state.pending) if config}
-            self._bodies = {digest: body for digest, body in self._bodies.items() if digest in offered}
             return self.durability
 
     async def _write(self, stored: Stored) -> Durability:

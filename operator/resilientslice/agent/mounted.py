@@ -39,7 +39,7 @@ def offer(installer: Installer, loaded: Loaded) -> None:
     if loaded.config.epoch <= installer.state.floor:
         return
     epoch, digest = list(loaded.config.epoch), loaded.config.digest
-    against = installer.offer(loaded.config, loaded.stored.config)
+    against = installer.offer(loaded.config)
     if against is None:
         _log.info("mounted configuration taken up", digest=digest, epoch=epoch)
     else:

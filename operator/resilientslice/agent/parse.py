@@ -1,14 +1,8 @@
-"""From the JSON of a push to a configuration, naming exactly what is wrong with one that can't be read.
+"""From the JSON of a push to a configuration, naming exactly what is wrong with one that can't be read."""
 
-Protobuf modules are loaded when a resource first names them: all of them would cost more memory than the agent has.
-"""
-
-import importlib
 import json
-import pkgutil
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -16,8 +10,10 @@ from envoy.config.core.v3 import address_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from google.protobuf import any_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf import any_pb2, descriptor_pool, message_factory
 
+from resilientslice.agent.messages import UnreadableError, fill, load_types
+from resilientslice.agent.pieces import Piece, Pieces, framed, pieces_of
 from resilientslice.agent.resources import (
     Config,
     Epoch,
@@ -27,24 +23,14 @@ from resilientslice.agent.resources import (
     canonical_json,
     text_digest,
 )
+from resilientslice.agent.route_reading import Routes, read_routes
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_TYPE_NAME = re.compile(r"^(?:envoy|xds|udpa)(?:\.[a-z0-9_]+)+(?:\.[A-Z][A-Za-z0-9]*)+$")
-_WELL_KNOWN = "google.protobuf."
 _EPOCH_LIMIT = 1 << 63
 
 
 class MalformedError(Exception):
     """The body of a push isn't what the interface asks for. The message says which part."""
-
-
-class UnreadableError(Exception):
-    """A resource can't be read, or lacks one that it asks for. `path` is its place in the configuration."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,88 +81,107 @@ def parse_timeout(value: Any) -> int | None:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read last: resources of each type by their canonical JSON, in the order in which they came, and the
+    routes of each RouteConfiguration by its name."""
+
+    resources: Mapping[ResourceType, Mapping[str, Resource]] = field(default_factory=dict)
+    routes: Mapping[str, Routes] = field(default_factory=dict)
+
+
 class ConfigParser:
-    """Reads configurations. Keeps the last one's resources, so a change of one costs the reading of one."""
+    """Reads configurations. Keeps the last one's resources, so a change of one costs the reading of one; and of a
+    RouteConfiguration its routes, so a change of weights costs the reading of a few.
+
+    May be asked by several threads at once: what was read is looked at once, and replaced as a whole.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[ResourceType, str], Resource] = {}
+        self._read = _Read()
+
+    def parse_push(self, data: bytes) -> tuple[PushBody, Config]:
+        """The body of a push. MalformedError or UnreadableError says what is wrong."""
+        before, frame = self._read, framed(data)
+        pieces = pieces_of(frame[1], before.resources) if frame is not None else None
+        if frame is None or pieces is None:
+            body = parse_body(data)
+            return body, self.parse(body.epoch, body.config)
+        body = parse_body(frame[0])
+        return body, self._guarded(body.epoch, pieces, frame[1], before)
 
     def parse(self, epoch: Epoch, data: Mapping[str, Any]) -> Config:
         """UnreadableError names the first resource that is wrong."""
-        try:
-            return self._parse(epoch, data)
-        except RecursionError:
-            raise UnreadableError("config", "is nested too deeply") from None
-
-    def _parse(self, epoch: Epoch, data: Mapping[str, Any]) -> Config:
         unknown = sorted(data.keys() - {kind.value for kind in ResourceType})
         if unknown:
             raise UnreadableError(f"config.{unknown[0]}", f"unknown type; known are {', '.join(ResourceType)}")
-        known: dict[tuple[ResourceType, str], Resource] = {}
-        texts: dict[str, list[str]] = {}
-        types = {kind: self._type(kind, data.get(kind.value, []), known, texts) for kind in ResourceType}
+        try:
+            pieces = {kind: _pieces(kind, data.get(kind.value, [])) for kind in ResourceType}
+        except RecursionError:
+            raise UnreadableError("config", "is nested too deeply") from None
+        types = (f'"{kind}":[{",".join(piece.text for piece in pieces[ResourceType(kind)])}]' for kind in sorted(data))
+        return self._guarded(epoch, pieces, "{" + ",".join(types) + "}", self._read)
+
+    def _guarded(self, epoch: Epoch, pieces: Pieces, text: str, before: _Read) -> Config:
+        try:
+            return self._parse(epoch, pieces, text, before)
+        except RecursionError:
+            raise UnreadableError("config", "is nested too deeply") from None
+
+    def _parse(self, epoch: Epoch, pieces: Pieces, text: str, before: _Read) -> Config:
+        """`text` is the canonical JSON of the whole."""
+        routes = dict(before.routes)
+        read = {kind: _of_type(kind, pieces[kind], before.resources.get(kind, {}), routes) for kind in ResourceType}
+        types = {kind: {made.name: made for made in read[kind].values()} for kind in ResourceType}
         config = Config(
-            digest=_digest_of_all(data, texts),
+            digest=text_digest(text),
             epoch=epoch,
             clusters=types[ResourceType.CLUSTERS],
             endpoints=types[ResourceType.ENDPOINTS],
             listeners=types[ResourceType.LISTENERS],
             routes=types[ResourceType.ROUTES],
+            text=text,
         )
         _check_asks(config.clusters, ResourceType.CLUSTERS, config.endpoints, "endpoints")
         _check_asks(config.listeners, ResourceType.LISTENERS, config.routes, "routes")
-        self._known = known
+        self._read = _Read(read, {name: routes[name] for name in config.routes if name in routes})
         return config
 
-    def _type(
-        self,
-        kind: ResourceType,
-        values: Any,
-        known: dict[tuple[ResourceType, str], Resource],
-        texts: dict[str, list[str]],
-    ) -> dict[str, Resource]:
-        """`known` and `texts`, canonical JSON of each resource by type, are added to."""
-        if not isinstance(values, list):
-            raise UnreadableError(f"config.{kind}", "must be a list of resources")
-        resources: dict[str, Resource] = {}
-        for index, value in enumerate(values):
-            path = f"config.{kind}[{index}]"
-            text = canonical_json(value)
-            texts.setdefault(kind.value, []).append(text)
-            digest = text_digest(text)
-            resource = self._known.get((kind, digest)) or _resource(kind, path, digest, value)
-            if resource.name in resources:
-                raise UnreadableError(path, f"a second resource with the name {resource.name!r}")
-            resources[resource.name] = known[kind, digest] = resource
-        return resources
+
+def _of_type(
+    kind: ResourceType, pieces: tuple[Piece, ...], known: Mapping[str, Resource], routes: dict[str, Routes]
+) -> dict[str, Resource]:
+    """Resources by their text. `routes` is added to."""
+    names, found = set[str](), dict[str, Resource]()
+    for index, piece in enumerate(pieces):
+        path = f"config.{kind}[{index}]"
+        resource = known.get(piece.text) or _resource(kind, path, piece, routes)
+        if resource.name in names:
+            raise UnreadableError(path, f"a second resource with the name {resource.name!r}")
+        names.add(resource.name)
+        found[piece.text] = resource
+    return found
 
 
-def _digest_of_all(data: Mapping[str, Any], texts: Mapping[str, list[str]]) -> str:
-    """`json_digest(data)` without writing every resource down a second time."""
-    types = (f'"{kind}":[{",".join(texts.get(kind, ()))}]' for kind in sorted(data))
-    return text_digest("{" + ",".join(types) + "}")
+def _pieces(kind: ResourceType, values: Any) -> tuple[Piece, ...]:
+    if not isinstance(values, list):
+        raise UnreadableError(f"config.{kind}", "must be a list of resources")
+    return tuple(Piece(canonical_json(value), value) for value in values)
 
 
-def _resource(kind: ResourceType, path: str, digest: str, value: Any) -> Resource:
-    if not isinstance(value, dict):
+def _resource(kind: ResourceType, path: str, piece: Piece, routes: dict[str, Routes]) -> Resource:
+    if not isinstance(piece.value, dict):
         raise UnreadableError(path, "must be an object")
-    fields = dict(value)
+    fields = dict(piece.value)
     if fields.pop("@type", kind.url) != kind.url:
         raise UnreadableError(f"{path}.@type", f"must be {kind.url}")
-    for place, name in _type_names(fields, path):
-        _load(place, name)
-    message = _MESSAGES[kind]()
-    try:
-        json_format.ParseDict(fields, message)
-    except (json_format.ParseError, TypeError, AttributeError) as error:
-        # besides its own error, ParseDict lets some of what it trips over through (`{"metadata": 3}`: AttributeError)
-        raise UnreadableError(path, str(error).partition("\n")[0].rstrip(".")) from None
+    message = _message(kind, path, fields, routes)
     name = message.cluster_name if kind is ResourceType.ENDPOINTS else message.name
     if not name:
         raise UnreadableError(path, "has no name")
     return Resource(
         name=name,
-        digest=digest,
+        digest=text_digest(piece.text),
         encoded=message.SerializeToString(deterministic=True),
         asks=_ASKS[kind](message),
         clusters=frozenset(_route_clusters(message)) if kind is ResourceType.ROUTES else frozenset(),
@@ -184,42 +189,16 @@ def _resource(kind: ResourceType, path: str, digest: str, value: Any) -> Resourc
     )
 
 
-def _type_names(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every `@type` below a value, with its place."""
-    waiting = [(path, value)]
-    while waiting:
-        place, item = waiting.pop()
-        if isinstance(item, dict):
-            if isinstance(item.get("@type"), str):
-                yield f"{place}.@type", item["@type"].rpartition("/")[2]
-            waiting += [(f"{place}.{key}", child) for key, child in item.items()]
-        elif isinstance(item, list):
-            waiting += [(f"{place}[{index}]", child) for index, child in enumerate(item)]
-
-
-def _load(place: str, name: str) -> None:
-    """Make a message type known, from the modules of its package."""
-    if name.startswith(_WELL_KNOWN):
-        importlib.import_module("google.protobuf.wrappers_pb2")
-    elif _TYPE_NAME.match(name) and not _known(name):
-        package = re.split(r"\.(?=[A-Z])", name, maxsplit=1)[0]
-        try:
-            folder = importlib.import_module(package)
-        except ImportError:
-            raise UnreadableError(place, f"unknown type {name!r}") from None
-        for module in pkgutil.iter_modules(folder.__path__):
-            if module.name.endswith("_pb2"):
-                importlib.import_module(f"{package}.{module.name}")
-    if not _known(name):
-        raise UnreadableError(place, f"unknown type {name!r}")
-
-
-def _known(name: str) -> bool:
-    try:
-        descriptor_pool.Default().FindMessageTypeByName(name)
-    except KeyError:
-        return False
-    return True
+def _message(kind: ResourceType, path: str, fields: Mapping[str, Any], routes: dict[str, Routes]) -> Any:
+    if kind is ResourceType.ROUTES:
+        found = read_routes(fields, routes.get(str(fields.get("name")), {}))
+        if found is not None:
+            routes[found[0].name] = found[1]
+            return found[0]
+    message = _MESSAGES[kind]()
+    load_types(fields, path)
+    fill(message, fields, path)
+    return message
 
 
 def _check_asks(askers: Resources, kind: ResourceType, answers: Resources, answer: str) -> None:

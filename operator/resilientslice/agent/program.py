@@ -148,9 +148,8 @@ def _restored(settings: AgentSettings, parser: ConfigParser) -> Installer:
     floor = (kept.stored.floor, kept.stored.floor_digest) if kept.stored else None
     state = restored(kept.config, mounted.config, floor)
     installer = Installer(state, settings.state_dir, AgentMetrics())
-    for loaded in (mounted, kept):
-        if loaded.config is not None and loaded.stored is not None:
-            installer.remember(loaded.stored, loaded.config.digest, on_disk=loaded is kept)
+    if kept.stored is not None:
+        installer.remember(kept.stored)
     if state.target is not None:
         epoch, digest = list(state.target.epoch), state.target.digest
         _log.info("configuration restored", digest=digest, epoch=epoch, mounted=state.target is mounted.config)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _TYPE_PREFIX = "type.googleapis.com/envoy.config."
 
 
@@ -70,7 +71,10 @@ Resources = Mapping[str, Resource]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything for one Envoy. Two with the same digest are the same configuration, whatever their epochs."""
+    """Everything for one Envoy. Two with the same digest are the same configuration, whatever their epochs.
+
+    `text` is its canonical JSON, which the digest is of.
+    """
 
     digest: str
     epoch: Epoch
@@ -78,6 +82,7 @@ class Config:
     endpoints: Resources = field(default_factory=dict)
     listeners: Resources = field(default_factory=dict)
     routes: Resources = field(default_factory=dict)
+    text: str = field(default="{}", repr=False, compare=False)
 
     def of(self, kind: ResourceType) -> Resources:
         match kind:
@@ -110,7 +115,7 @@ def json_digest(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
 
 
 def text_digest(text: str) -> str:

@@ -4,12 +4,12 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resilientslice.agent.parse import ConfigParser, MalformedError, UnreadableError, parse_epoch
+from resilientslice.agent.messages import UnreadableError
+from resilientslice.agent.parse import ConfigParser, MalformedError, parse_epoch
 from resilientslice.agent.resources import Config, Epoch
 from resilientslice.agent.settings import BODY_LIMIT
 
@@ -19,12 +19,12 @@ _SET_ASIDE = ".corrupt"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An accepted configuration as JSON, its epoch, and the newest epoch seen, which may be a refused one's."""
+    """An accepted configuration as canonical JSON, its epoch; and the newest epoch seen, maybe a refused one's."""
 
     epoch: Epoch
     floor: Epoch
     floor_digest: str
-    config: Mapping[str, Any]
+    config: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,11 @@ def save(folder: Path, stored: Stored) -> None:
     is then pushed the newer one; and it would double the time that a push takes (12 ms measured on a slow disk).
     """
     path, temporary = folder / FILE_NAME, folder / f"{FILE_NAME}.new"
-    data = {
-        "epoch": stored.epoch,
-        "floor": stored.floor,
-        "floorDigest": stored.floor_digest,
-        "config": stored.config,
-    }
+    known = {"epoch": stored.epoch, "floor": stored.floor, "floorDigest": stored.floor_digest}
+    text = f'{json.dumps(known, separators=(",", ":"))[:-1]},"config":{stored.config}}}'
     try:
         with temporary.open("w", encoding="ascii") as file:
-            file.write(json.dumps(data, separators=(",", ":")))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -111,15 +107,15 @@ def _read(path: Path, parser: ConfigParser) -> Loaded:
     except (ValueError, RecursionError) as error:
         return Loaded(problem=f"{path}: is not JSON: {error}")
     try:
-        stored = _stored(data)
-        return Loaded(stored, parser.parse(stored.epoch, stored.config))
+        return _loaded(data, parser)
     except (MalformedError, UnreadableError) as error:
         return Loaded(problem=f"{path}: {error}")
 
 
-def _stored(data: Any) -> Stored:
+def _loaded(data: Any, parser: ConfigParser) -> Loaded:
     if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
         raise MalformedError('must be an object with "epoch" and "config"')
     epoch = parse_epoch(data.get("epoch"))
     floor = parse_epoch(data["floor"]) if "floor" in data else epoch
-    return Stored(epoch, max(epoch, floor), str(data.get("floorDigest", "")), data["config"])
+    config = parser.parse(epoch, data["config"])
+    return Loaded(Stored(epoch, max(epoch, floor), str(data.get("floorDigest", "")), config.text), config)

@@ -19,8 +19,9 @@ from resilientslice.cluster.credentials import Credentials
 from resilientslice.cluster.held import Held
 from resilientslice.cluster.objects import ObjectWriter
 from resilientslice.cluster.pods import PodInquiry
+from resilientslice.cluster.recent import Recent
 from resilientslice.cluster.remember import Remembering
-from resilientslice.cluster.rendered import configuration_id, expected_objects, proxy_configuration
+from resilientslice.cluster.rendered import configuration_id, expected_objects
 from resilientslice.cluster.report import Report
 from resilientslice.cluster.understood import understand
 from resilientslice.kube.cache import Children
@@ -39,9 +40,10 @@ from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
 from resilientslice.reconcile.revisions import wanted_revision
 from resilientslice.reconcile.status import invalid_status
+from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
-from resilientslice.render.proxy import cluster_topology
+from resilientslice.render.proxy import cluster_topology, render_pushed
 from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed_stores
 
@@ -54,6 +56,10 @@ DRAIN_SECONDS = 0.5
 SYNC_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
+
+
+RENDERERS = 8
+"""Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
 
 
 class NotSyncedError(Exception):
@@ -107,6 +113,7 @@ class Reconciler:
         self._pods = PodInquiry(client)
         self._report = Report(client, slices, instance)
         self._held: dict[SliceKey, Held] = {}
+        self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.timings = Timings()
 
     async def reconcile(self, key: SliceKey) -> Result:
@@ -166,19 +173,20 @@ class Reconciler:
         seen = self._seen(key, held)
         observed = self._gather(key, held, seen, now)
         self.timings.mark("gather")
-        planned = self._planned(held, slice_, observed, now)
+        planned = self._planned(key, held, slice_, observed, now)
         self.timings.mark("plan")
         held.memory = planned.memory
         held.events = (*held.events, *planned.events)
         return planned, seen
 
-    def _planned(self, held: Held, slice_: ResilientSlice, observed: Observed, now: float) -> Plan:
+    def _planned(self, key: SliceKey, held: Held, slice_: ResilientSlice, observed: Observed, now: float) -> Plan:
         def make(seen: Observed) -> Plan:
             return plan(
                 slice_,
                 seen,
                 now,
                 place=cluster_topology,
+                render=self._renderers.of(key),
                 images=self._images,
                 sleep_action=self._sleep_action,
                 wanted=self._wanted(held, slice_, seen),
@@ -301,6 +309,7 @@ class Reconciler:
     def _forget(self, key: SliceKey) -> None:
         if self._held.pop(key, None) is not None:
             self._agents.forget(key)
+        self._renderers.forget(key)
 
 
 def _to_push(desired: Desired, seen: Seen) -> bool:
@@ -314,7 +323,5 @@ def _finished(change: Change, desired: Desired, held: Held) -> Object:
     made = change.expected.object
     if change.id != configuration_id(desired.slice_.name) or held.epoch == (0, 0):
         return made
-    return {
-        **made,
-        **{k: v for k, v in proxy_configuration(desired, held.epoch).items() if k in ("data", "binaryData")},
-    }
+    pushed = render_pushed(desired.envoy, epoch=held.epoch)
+    return {**made, **pushed, "data": {**made["data"], **pushed["data"]}}

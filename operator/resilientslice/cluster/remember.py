@@ -38,11 +38,10 @@ class Remembering:
     async def store_revisions(self, slice_: ResilientSlice, held: Held, record: Record) -> tuple[Trouble, ...]:
         """Those that are not known to be there. Troubles are about names that are somebody else's."""
         troubles: tuple[Trouble, ...] = ()
-        for revision in record.revisions:
-            name = revision["metadata"]["name"]
+        for name in record.known:
             if name in held.revisions:
                 continue
-            if await self._store(held, owned(slice_, revision)):
+            if await self._store(held, owned(slice_, record.revision(name))):
                 held.revisions |= {name}
             else:
                 troubles += name_conflicts([(CONTROLLER_REVISION.kind, name)])
@@ -50,10 +49,9 @@ class Remembering:
 
     async def forget_revisions(self, key: SliceKey, held: Held, record: Record) -> None:
         """Those that nothing refers to any more; only once the record that doesn't name them was stored."""
-        kept = {revision["metadata"]["name"] for revision in record.revisions}
         gone = [child for child in self._children.of(key).values() if _is_ours(child.key, child.owner_uid, held.uid)]
         for child in gone:
-            if child.name not in kept and not child.deleting:
+            if child.name not in record.known and not child.deleting:
                 held.revisions -= {child.name}
                 await self._client.delete(CONTROLLER_REVISION, key.namespace, child.name, uid=child.uid)
 

@@ -42,11 +42,18 @@ class Memory:
 def memory_to_json(memory: Memory) -> dict[str, Any]:
     """Plain JSON values, the same for the same memory."""
     return {
-        "version": VERSION,
+        **others_to_json(memory),
         "stable": revision_to_json(memory.stable),
         "canary": revision_to_json(memory.canary) if memory.canary else None,
-        "state": _STATE.dump_python(memory.state, mode="json"),
         "history": [revision_to_json(revision) for revision in memory.history],
+    }
+
+
+def others_to_json(memory: Memory) -> dict[str, Any]:
+    """The same without the revisions."""
+    return {
+        "version": VERSION,
+        "state": _STATE.dump_python(memory.state, mode="json"),
         "config": memory.config,
         "sizes": dict(sorted(memory.sizes.items())),
         "served": memory.served,

@@ -28,6 +28,8 @@ from resilientslice.render.tracks import CanaryTrack, Topology
 
 Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
 """Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
+Render = Callable[[ResilientSlice, Revision, CanaryTrack | None, Topology], EnvoyConfig]
+"""`render_envoy`, or what gives the same results sooner."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,7 @@ def plan(
     now: float,
     *,
     place: Place,
+    render: Render = render_envoy,
     images: Images = DEFAULT_IMAGES,
     sleep_action: bool = True,
     wanted: Revision | None = None,
@@ -84,7 +87,7 @@ def plan(
     decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
     memory = _remember(before, decision.state, wanted, observed, settled=before.state.settled or bool(seen.settled))
     canary = _track(memory)
-    envoy = render_envoy(slice_, memory.stable, canary, place(slice_, memory.stable, canary))
+    envoy = render(slice_, memory.stable, canary, place(slice_, memory.stable, canary))
     memory = replace(memory, config=envoy.digest)
     view = View(slice_, memory, observed, canary, waits=decision.message, config_is_new=envoy.digest != before.config)
     return Plan(

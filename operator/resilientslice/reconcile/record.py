@@ -12,34 +12,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.reconcile.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
+from resilientslice.reconcile.memory import Memory, UnreadableMemoryError, memory_from_json, others_to_json
 from resilientslice.render.metadata import Object, metadata, slice_labels
 from resilientslice.render.names import state_name
-from resilientslice.render.revision import Revision, revision_to_json
+from resilientslice.render.revision import Revision, revision_to_json, spec_to_json
 
 STATE_KEY = "state.json"
 _REVISIONS = ("stable", "canary")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """What a memory is stored as. `revisions` first, then `state`; revisions that are not in here may go after that."""
 
-    revisions: tuple[Object, ...]
+    slice_: ResilientSlice
+    known: Mapping[str, Revision]
+    """By name, in the order of names."""
     state: Object
+
+    def revision(self, name: str) -> Object:
+        """Rendered when asked for: hardly ever, since what is stored of one never changes."""
+        return _revision_object(self.slice_, self.known[name])
 
 
 def record_of(slice_: ResilientSlice, memory: Memory) -> Record:
     """The same memory gives the same bytes."""
-    data = memory_to_json(memory)
-    named = data | {key: data[key] and data[key]["name"] for key in _REVISIONS}
-    named["history"] = [entry["name"] for entry in data["history"]]
-    named["lately"] = {entry["name"]: _lately(entry) for entry in (data["stable"], data["canary"]) if entry}
+    current = [memory.stable, *([memory.canary] if memory.canary else [])]
+    named = others_to_json(memory) | {
+        "stable": memory.stable.name,
+        "canary": memory.canary.name if memory.canary else None,
+        "history": [revision.name for revision in memory.history],
+        "lately": {revision.name: _lately(revision) for revision in current},
+    }
     text = json.dumps(named, sort_keys=True, indent=1) + "\n"
-    known = [memory.stable, *([memory.canary] if memory.canary else []), *memory.history]
-    revisions = {revision.name: revision for revision in reversed(known)}
+    revisions = {revision.name: revision for revision in reversed([*current, *memory.history])}
     return Record(
-        revisions=tuple(_revision_object(slice_, revisions[name]) for name in sorted(revisions)),
+        slice_=slice_,
+        known=dict(sorted(revisions.items())),
         state={
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -98,11 +107,11 @@ def _revision_object(slice_: ResilientSlice, revision: Revision) -> Object:
     }
 
 
-def _lately(revision: Mapping[str, Any]) -> Object:
+def _lately(revision: Revision) -> Object:
     """What may have changed since the revision was stored."""
     return {
-        name: {"spec": service["spec"], "internalPort": service["internalPort"]}
-        for name, service in revision["services"].items()
+        name: {"spec": spec_to_json(service), "internalPort": service.internal_port}
+        for name, service in revision.services.items()
     }
 
 

@@ -7,6 +7,8 @@ drained it. Listener ports of services are not named in the pod: adding a servic
 import base64
 import json
 import zlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig
@@ -35,6 +37,8 @@ LARGEST_TEXT = 128 * 1024
 256 KiB; a slice of 64 services, all exposed, has 1.2 MiB, of which compression leaves 30 KiB."""
 LINES_TO_DEPTH = 7
 """config, routes, one of them, virtual_hosts, one of them, routes, one of them."""
+RESOURCE_DEPTH = 3
+"""config, one of its types, one of its resources."""
 _encode = json.JSONEncoder(sort_keys=True).encode
 READY_FILE = f"{RUN}/ready"
 KEY_FOLDER = "/etc/resilientslice-key"
@@ -68,18 +72,22 @@ def render_proxy_configuration(
 
     `config.json` is what would be pushed, `{"epoch": [0, 0], "config": {…}}`. A large one is in `config.json.gz`.
     """
-    pushed = {"epoch": list(epoch), "config": config.to_json()}
-    text = _text(pushed)
+    pushed = render_pushed(config, epoch=epoch)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(slice_, proxy_name(slice_.name), labels(slice_, "proxy", Component.PROXY)),
-        "data": {
-            "bootstrap.json": _text(render_bootstrap(topology)),
-            **({"config.json": text} if len(text) <= LARGEST_TEXT else {}),
-        },
-        **({"binaryData": {"config.json.gz": _compressed(pushed)}} if len(text) > LARGEST_TEXT else {}),
+        **pushed,
+        "data": {"bootstrap.json": _known_text(_encode(render_bootstrap(topology))), **pushed["data"]},
     }
+
+
+def render_pushed(config: EnvoyConfig, *, epoch: Epoch) -> Object:
+    """The part of a proxy's ConfigMap that says what is pushed: of its `data`, and all of its `binaryData`."""
+    text = _pushed_text(config, epoch)
+    if len(text) <= LARGEST_TEXT:
+        return {"data": {"config.json": text}}
+    return {"data": {}, "binaryData": {"config.json.gz": _compressed(config, epoch)}}
 
 
 def render_proxy_deployment(slice_: ResilientSlice, topology: Topology, *, images: Images = DEFAULT_IMAGES) -> Object:
@@ -223,18 +231,44 @@ def _text(value: Object) -> str:
     return _lines(value, 0) + "\n"
 
 
+@lru_cache(maxsize=16)
+def _known_text(canonical: str) -> str:
+    """`_text` of what that JSON says. A bootstrap seldom changes, and is written with each configuration."""
+    return _text(json.loads(canonical))
+
+
 def _lines(value: object, depth: int) -> str:
     if depth >= LINES_TO_DEPTH or not value or not isinstance(value, dict | list | tuple):
         return _encode(value)
-    pad = " " * (depth + 1)
     if isinstance(value, dict):
-        lines = [f"{pad}{_encode(key)}: {_lines(value[key], depth + 1)}" for key in sorted(value)]
-        return "{\n" + ",\n".join(lines) + "\n" + " " * depth + "}"
-    return "[\n" + ",\n".join(f"{pad}{_lines(item, depth + 1)}" for item in value) + "\n" + " " * depth + "]"
+        return _object_lines(((key, _lines(value[key], depth + 1)) for key in sorted(value)), depth)
+    return _list_lines([_lines(item, depth + 1) for item in value], depth)
 
 
-def _compressed(value: Object) -> str:
+def _object_lines(items: Iterable[tuple[str, str]], depth: int) -> str:
+    """Keys with what is written of their values, which may not be none at all."""
+    pad = " " * (depth + 1)
+    return "{\n" + ",\n".join(f"{pad}{_encode(key)}: {text}" for key, text in items) + "\n" + " " * depth + "}"
+
+
+def _list_lines(items: Sequence[str], depth: int) -> str:
+    pad = " " * (depth + 1)
+    return "[\n" + ",\n".join(f"{pad}{text}" for text in items) + "\n" + " " * depth + "]" if items else "[]"
+
+
+def _pushed_text(config: EnvoyConfig, epoch: Epoch) -> str:
+    """`_text({"config": config.to_json(), "epoch": epoch})`, with what was written of the resources before."""
+    types = sorted(config.types.items())
+    lists = _object_lines(((name, _list_lines(of.written(_resource_lines), 2)) for name, of in types), 1)
+    return _object_lines([("config", lists), ("epoch", _lines(list(epoch), 1))], 0) + "\n"
+
+
+def _resource_lines(resource: Object) -> str:
+    return _lines(resource, RESOURCE_DEPTH)
+
+
+def _compressed(config: EnvoyConfig, epoch: Epoch) -> str:
     """Base64 of gzip without a time stamp."""
     gzip = zlib.compressobj(level=9, wbits=zlib.MAX_WBITS | 16)
-    packed = gzip.compress(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()) + gzip.flush()
-    return base64.b64encode(packed).decode("ascii")
+    pushed = f'{{"config":{config.text},"epoch":[{epoch[0]},{epoch[1]}]}}'
+    return base64.b64encode(gzip.compress(pushed.encode()) + gzip.flush()).decode("ascii")

@@ -104,7 +104,7 @@ def revision_to_json(revision: Revision) -> dict[str, Any]:
         "content": dict(revision.content),
         "services": {
             name: {
-                "spec": service.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+                "spec": spec_to_json(service),
                 "digest": service.digest,
                 "internalPort": service.internal_port,
                 "template": dict(service.template),
@@ -112,6 +112,10 @@ def revision_to_json(revision: Revision) -> dict[str, Any]:
             for name, service in revision.services.items()
         },
     }
+
+
+def spec_to_json(service: ServiceRevision) -> dict[str, Any]:
+    return service.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def revision_from_json(data: Mapping[str, Any]) -> Revision:

@@ -8,11 +8,11 @@ import pytest
 
 from resilientslice.agent import sockets, store
 from resilientslice.agent.parse import ConfigParser
-from resilientslice.agent.resources import Epoch
+from resilientslice.agent.resources import Epoch, canonical_json
 from resilientslice.agent.sockets import SocketTakenError, claim, listen, release
 
 CONFIG = {"clusters": [{"name": "a"}]}
-STORED = store.Stored(Epoch(1, 2), Epoch(1, 3), "digest", CONFIG)
+STORED = store.Stored(Epoch(1, 2), Epoch(1, 3), "digest", canonical_json(CONFIG))
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -60,7 +60,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatc
 
     monkeypatch.setattr(store.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        store.save(tmp_path, store.Stored(Epoch(9, 9), Epoch(9, 9), "", {}))
+        store.save(tmp_path, store.Stored(Epoch(9, 9), Epoch(9, 9), "", "{}"))
     assert [path.name for path in tmp_path.iterdir()] == [store.FILE_NAME]
     assert store.load(tmp_path, ConfigParser()).stored == STORED
 

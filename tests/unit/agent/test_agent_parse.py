@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from resilientslice.agent.parse import ConfigParser, MalformedError, UnreadableError, parse_body
+from resilientslice.agent.messages import UnreadableError
+from resilientslice.agent.parse import ConfigParser, MalformedError, parse_body
 from resilientslice.agent.resources import Epoch, json_digest
 
 TYPE = "type.googleapis.com/"

@@ -17,7 +17,9 @@ from resilientslice.render.proxy import cluster_topology
 def stored(cluster):
     """As read back from an API server."""
     record = record_of(cluster.slice_(), cluster.observed.memory)
-    return json.loads(json.dumps(record.state)), [json.loads(json.dumps(found)) for found in record.revisions]
+    return json.loads(json.dumps(record.state)), [
+        json.loads(json.dumps(record.revision(name))) for name in record.known
+    ]
 
 
 def test_a_memory_survives(cluster):

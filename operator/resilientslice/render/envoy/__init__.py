@@ -4,7 +4,7 @@ Resources are plain JSON in protocol buffers' mapping, each with its `@type`, so
 digested and compared without knowing Envoy. Only `bootstrap` knows how they get there.
 """
 
-from resilientslice.render.envoy.config import EnvoyConfig, Resource
-from resilientslice.render.envoy.render import render_envoy
+from resilientslice.render.envoy.config import EnvoyConfig, Resource, Resources
+from resilientslice.render.envoy.render import EnvoyRenderer, render_envoy
 
-__all__ = ["EnvoyConfig", "Resource", "render_envoy"]
+__all__ = ["EnvoyConfig", "EnvoyRenderer", "Resource", "Resources", "render_envoy"]
