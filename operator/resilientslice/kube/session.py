@@ -202,7 +202,7 @@ class Session:
 
 
 def connected(info: kopf.ConnectionInfo, **more: Any) -> aiohttp.ClientSession:
-    """Reaches the API server as `info` says; who we are is for the headers. UnauthorizedError: unusable certificates."""
+    """Reaches the API server as `info` says; who we are is for the headers. UnauthorizedError: bad certificates."""
     connector = aiohttp.TCPConnector(limit=0, ssl=_tls(info))
     return aiohttp.ClientSession(connector=connector, proxy=info.proxy_url, trust_env=info.trust_env, **more)
 
