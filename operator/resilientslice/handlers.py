@@ -11,7 +11,6 @@ from typing import Any
 import kopf
 
 from resilientslice.kube.kinds import RESILIENT_SLICE
-from resilientslice.kube.login import Login
 from resilientslice.kube.slices import Slices
 
 SERVER_SECONDS = 280
@@ -61,6 +60,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.1
     settings.queueing.exit_timeout = 1.0
     settings.watching.chunk_size = CHUNK
+    settings.watching.initial_streaming = False  # its lists are read along (kube/overheard.py)
     settings.watching.server_timeout = SERVER_SECONDS
     settings.watching.client_timeout = SERVER_SECONDS + SILENCE_SECONDS
     settings.watching.inactivity_timeout = SILENCE_SECONDS
@@ -71,20 +71,19 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def operator_registry(slices: Slices, login: Login, *, heard: Callable[[], None]) -> kopf.OperatorRegistry:
-    """`heard` is called for each event. The same log-in as for our own requests."""
+def operator_registry(slices: Slices, log_in: Callable[[], kopf.AiohttpSession]) -> kopf.OperatorRegistry:
+    """`log_in` is called at the start, and when the API server has refused what it returned before."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return login()
+    async def session(**_: Any) -> kopf.AiohttpSession:
+        return log_in()
 
     @kopf.on.event(RESILIENT_SLICE.group, RESILIENT_SLICE.version, RESILIENT_SLICE.plural, registry=registry)
     async def resilient_slice(event: Mapping[str, Any], **_: Any) -> None:
-        heard()
         if event["type"] == "DELETED":
             slices.gone(event["object"])
         else:
-            slices.told(event["object"])
+            slices.told(event["object"])  # of a list: for the second time, which changes nothing
 
     return registry

@@ -8,10 +8,11 @@ import os
 import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kopf
 import yaml
@@ -26,7 +27,28 @@ rules:
 """
 READS = frozenset({"get", "watch", "list"})
 LEASES = "leases"
-OPERATOR = "operator"
+OPERATOR = "system:serviceaccount:resilientslice-system:resilientslice-operator"
+"""As the chart names its service account."""
+MASTERS = "system:masters"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of the operator, when it had ended. Of no resource: it asked what the API server can do."""
+
+    verb: str
+    group: str
+    resource: str
+    """With its subresource, as RBAC writes it: `resilientslices/status`."""
+    status: int
+    path: str
+
+    @classmethod
+    def of(cls, event: dict[str, Any]) -> "Asked":
+        about = event.get("objectRef", {})
+        resource = "/".join(about[key] for key in ("resource", "subresource") if about.get(key))
+        status = event.get("responseStatus", {}).get("code", 0)
+        return cls(event["verb"], about.get("apiGroup", ""), resource, status, event["requestURI"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +73,19 @@ class ControlPlane:
         """A place in the audit log: what comes after it is what happens from now on."""
         return self.audit.stat().st_size if self.audit.exists() else 0
 
-    def asked(self, since: int) -> Counter[tuple[str, str]]:
-        """(verb, resource) of the operator's requests that ended since. A list in pages counts once."""
-        found: Counter[tuple[str, str]] = Counter()
+    def requests(self, since: int = 0) -> Iterator[Asked]:
+        """The operator's, that ended since; a watch ends with its operator."""
         with self.audit.open() as log:
             log.seek(since)
             for line in log:
                 event = json.loads(line)
-                if event["user"]["username"] == OPERATOR and "continue=" not in event["requestURI"]:
-                    resource = event.get("objectRef", {}).get("resource", event["requestURI"])
-                    found[event["verb"], resource] += 1
-        return found
+                if event["user"]["username"] == OPERATOR:
+                    yield Asked.of(event)
+
+    def asked(self, since: int) -> Counter[tuple[str, str]]:
+        """(verb, resource) of the operator's requests that ended since. A list in pages counts once."""
+        found = (request for request in self.requests(since) if "continue=" not in request.path)
+        return Counter((request.verb, request.resource.partition("/")[0] or request.path) for request in found)
 
 
 def writes(asked: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
@@ -74,39 +98,41 @@ def lists(asked: Counter[tuple[str, str]]) -> dict[str, int]:
 
 
 @contextmanager
-def control_plane() -> Iterator[ControlPlane]:
-    """Running, and knowing the resource. Built first, where it isn't in the cache (about five minutes)."""
+def control_plane(*, groups: str = MASTERS, flags: Sequence[str] = ()) -> Iterator[ControlPlane]:
+    """Running, and knowing the resource. Built first, where it isn't in the cache (about five minutes).
+
+    `groups` are the operator's: as one of MASTERS it may do everything. `flags`: more of the API server's.
+    """
     built = programs(cache_folder(os.environ))
     with ExitStack() as stack:
-        plane = _tried(stack, built)
+        plane = _tried(stack, built, groups, flags)
         cluster = servers.Cluster(plane.kubeconfig)
         cluster.kubectl("apply", "--server-side", f"--filename={servers.ROOT / 'crds'}")
-        established = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
-        cluster.kubectl("wait", f"--for={established}", "--timeout=60s", f"crd/{servers.CRD}")
+        servers.wait_established(cluster)
         yield plane
 
 
-def _tried(stack: ExitStack, built: Path, attempts: int = 3) -> ControlPlane:
+def _tried(stack: ExitStack, built: Path, groups: str, flags: Sequence[str], attempts: int = 3) -> ControlPlane:
     """A port that was taken between its choice and its use is a reason to try again."""
     with ExitStack() as attempted:
         try:
-            plane = _started(attempted, built)
+            plane = _started(attempted, built, groups, flags)
         except servers.PortTakenError:
             if attempts == 1:
                 raise
         else:
             stack.push(attempted.pop_all())
             return plane
-    return _tried(stack, built, attempts - 1)
+    return _tried(stack, built, groups, flags, attempts - 1)
 
 
-def _started(stack: ExitStack, built: Path) -> ControlPlane:
+def _started(stack: ExitStack, built: Path, groups: str, flags: Sequence[str]) -> ControlPlane:
     folder = stack.enter_context(servers.short_folder())
     token, port = secrets.token_hex(16), servers.free_port()
     tokens = folder / "tokens.csv"
     tokens.touch(mode=0o600)
     operators = secrets.token_hex(16)
-    tokens.write_text(f"{token},bench,bench,system:masters\n{operators},{OPERATOR},{OPERATOR},system:masters\n")
+    tokens.write_text(f"{token},bench,bench,{MASTERS}\n{operators},{OPERATOR},operator,{groups}\n")
     policy, audit = folder / "policy.yaml", folder / "audit.log"
     policy.write_text(POLICY)
     stack.enter_context(servers.running(servers.etcd_command(built, folder), folder / "etcd.log"))
@@ -117,10 +143,11 @@ def _started(stack: ExitStack, built: Path) -> ControlPlane:
         "--audit-log-mode=batch",
         "--audit-log-batch-max-wait=200ms",
         "--audit-log-maxsize=0",
+        *flags,
     ]
     process = stack.enter_context(servers.running(command, folder / "apiserver.log"))
     servers.wait_ready(process, folder, port, token)
-    apart = folder / OPERATOR
+    apart = folder / "operator"
     apart.mkdir()
     (apart / "certificates").symlink_to(folder / "certificates")
     theirs = servers.write_kubeconfig(apart, port, operators)

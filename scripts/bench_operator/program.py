@@ -6,11 +6,12 @@ is written to OUT, in nanoseconds of the monotonic clock.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -32,15 +33,18 @@ START_SECONDS = 120.0
 
 
 class Operator:
-    """One process of the operator. `traced`: with a clock in it."""
+    """One process of the operator. `traced`: with a clock in it. `arguments` are more of `rslice operator`."""
 
-    def __init__(self, kubeconfig: Path, folder: Path, port: int, *, traced: bool = False) -> None:
+    def __init__(
+        self, kubeconfig: Path, folder: Path, port: int, *, traced: bool = False, arguments: Sequence[str] = ()
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.trace = folder / "trace.jsonl"
         self._log = folder / "operator.log"
         self._port = port
         self._kubeconfig = kubeconfig
         self._traced = traced
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -48,7 +52,7 @@ class Operator:
         command = [sys.executable, "-m", "scripts.bench_operator.program", str(self._port), str(self.trace)]
         if not self._traced:
             rslice = str(Path(sys.executable).with_name("rslice"))
-            command = [rslice, "operator", f"--listen=127.0.0.1:{self._port}", "--lease-name=bench"]
+            command = [rslice, "operator", f"--listen=127.0.0.1:{self._port}", "--lease-name=bench", *self._arguments]
         with self._log.open("ab") as out:
             environ = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
             self._process = subprocess.Popen(command, stdout=out, stderr=out, env=environ)
@@ -84,11 +88,14 @@ class Operator:
 
     def passes(self) -> float:
         """That have ended so far."""
+        return self.metric("reconciles_total")
+
+    def metric(self, name: str) -> float:
+        """Over all labels."""
         with urlopen(f"{self.url}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(
-            float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("rslice_operator_reconciles_total")
-        )
+        found = re.compile(rf"rslice_operator_{name}[ {{]")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if found.match(line))
 
 
 class _Traced:

@@ -16,6 +16,7 @@ from scripts.bench_operator.controlplane import ControlPlane, control_plane
 from scripts.bench_operator.hosts import SERVICE_PORT, STABLE, Names, backends
 from scripts.bench_operator.program import Operator
 from scripts.bench_operator.simulation import REAL, Simulation, until
+from tests.apiserver.conftest import Cluster
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError
@@ -38,6 +39,15 @@ class Sizes:
     slices: int = 1000
     rest: float = 30.0
     """Seconds to look at an operator that has nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """An operator that may do only what `roles` (manifests) let it. `flags` are the API server's."""
+
+    roles: str
+    arguments: Sequence[str] = ()
+    flags: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -93,10 +103,11 @@ def progress(done: int) -> None:
 
 
 @asynccontextmanager
-async def stage(*, traced: bool = False, answered: bool = True) -> AsyncIterator[Stage]:
-    """`traced`: with a clock in the operator. `answered`: there is somebody behind the proxies."""
+async def stage(*, traced: bool = False, answered: bool = True, limits: Limits | None = None) -> AsyncIterator[Stage]:
+    """`traced`: with a clock in the operator. `answered`: there is somebody behind the proxies. Without `limits` the
+    operator may do everything."""
     with ExitStack() as stack:
-        plane = stack.enter_context(control_plane())
+        plane = stack.enter_context(_plane(limits))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rslice-b.")))
         bench = Bench(folder, stack)
         if answered:
@@ -105,7 +116,8 @@ async def stage(*, traced: bool = False, answered: bool = True) -> AsyncIterator
         dns_port = await names.serve()
         stack.callback(names.close)
         pods = stack.enter_context(ExitStack())
-        operator = Operator(plane.operators, folder, free_port(), traced=traced)
+        arguments = limits.arguments if limits else ()
+        operator = Operator(plane.operators, folder, free_port(), traced=traced, arguments=arguments)
         stack.callback(operator.stop)
         async with Session(plane.login) as session:
             made = Stage(plane, session, Simulation(session, names, dns_port, folder, pods), operator, folder)
@@ -118,6 +130,18 @@ async def stage(*, traced: bool = False, answered: bool = True) -> AsyncIterator
                 finally:
                     for task in tasks:
                         task.cancel()
+
+
+@contextmanager
+def _plane(limits: Limits | None) -> Iterator[ControlPlane]:
+    if limits is None:
+        with control_plane() as plane:
+            yield plane
+        return
+    with control_plane(groups="", flags=limits.flags) as plane:
+        administrator = Cluster(plane.kubeconfig)
+        administrator.kubectl("apply", "--server-side", "--filename=-", stdin=limits.roles)
+        yield plane
 
 
 @contextmanager

@@ -234,10 +234,17 @@ def bare_cluster(programs: Path) -> Iterator[Cluster]:
 def cluster(bare_cluster: Cluster) -> Cluster:
     """A cluster that knows the resource."""
     bare_cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={ROOT / 'crds'}")
-    # not --for=condition=Established, which gives up when there are no conditions yet
-    established = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
-    bare_cluster.kubectl("wait", f"--for={established}", "--timeout=60s", f"crd/{CRD}")
+    wait_established(bare_cluster)
     return bare_cluster
+
+
+def wait_established(cluster: Cluster, crd: str = CRD) -> None:
+    """Return when the API server serves the CRD. kubectl gives up while there are no conditions yet."""
+    deadline = time.monotonic() + START_SECONDS
+    established = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
+    while (done := cluster.run("wait", f"--for={established}", "--timeout=60s", f"crd/{crd}")).returncode != 0:
+        if "cannot be filtered" not in done.stderr or time.monotonic() > deadline:
+            pytest.fail(f"crd {crd} is not served:\n{done.stderr}{done.stdout}")
 
 
 def new_namespace(cluster: Cluster) -> str:

@@ -81,8 +81,7 @@ def api(programs: servers.Path) -> Iterator[Api]:
     with ExitStack() as stack:
         api = _started(stack, programs)
         api.cluster.kubectl("apply", "--server-side", f"--filename={servers.ROOT / 'crds'}")
-        established = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
-        api.cluster.kubectl("wait", f"--for={established}", "--timeout=60s", f"crd/{servers.CRD}")
+        servers.wait_established(api.cluster)
         yield api
 
 

@@ -22,6 +22,7 @@ from resilientslice.kube.kinds import (
     SECRET,
     SERVICE,
     STATEFUL_SET,
+    VOLUME_CLAIM,
     SliceKey,
 )
 from resilientslice.kube.session import Session
@@ -276,13 +277,7 @@ async def test_credentials_outlive_the_slice_and_are_found_again(shop):
 
 
 async def test_a_volume_without_its_credentials_is_said_and_the_store_not_started(world):
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "data-shop-postgres-0", "namespace": world.namespace},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    await world.others.create(claim)
+    await world.others.create(claim(world.namespace))
     await world.apply(sample("shop"))
     await world.settle("shop")
     status, reason, message = await world.condition("shop", "Stalled")
@@ -290,6 +285,44 @@ async def test_a_volume_without_its_credentials_is_said_and_the_store_not_starte
     assert "PersistentVolumeClaim data-shop-postgres-0 holds data" in message
     assert await world.names(STATEFUL_SET) == {"shop-redis"}
     assert await world.others.find(SECRET, world.namespace, "shop-postgres") is None
+
+
+async def test_credentials_and_volume_follow_the_policy_there_and_back(world):
+    """Also a volume that comes to be after its store was started, as they all do."""
+    document = sample("shop")
+    document["spec"]["deletionPolicy"] = "Delete"
+    await world.apply(document)
+    await world.settle("shop")
+    assert "shop-postgres" in await world.names(STATEFUL_SET)
+    for store in ("postgres", "redis"):
+        await world.others.create(claim(world.namespace, store))
+    await world.reconcile("shop")
+    assert await owned_stores(world) == [True, True]
+    for policy, owned in (("Retain", False), ("Delete", True), ("Retain", False)):
+        document["spec"]["deletionPolicy"] = policy
+        await world.apply(document)
+        await world.settle("shop")
+        assert await owned_stores(world) == [owned, owned], policy
+        made = await world.reconcile("shop")
+        assert ("get", "Secret") not in made, "what is known is not asked for"
+
+
+async def owned_stores(world):
+    """Whether the Secret and the volume of PostgreSQL go with the slice."""
+    found = [
+        await world.others.get(SECRET, world.namespace, "shop-postgres"),
+        await world.others.get(VOLUME_CLAIM, world.namespace, "data-shop-postgres-0"),
+    ]
+    return ["ownerReferences" in obj["metadata"] for obj in found]
+
+
+def claim(namespace, store="postgres"):
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": f"data-shop-{store}-0", "namespace": namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
 
 
 async def test_suspended_nothing_is_touched(shop):

@@ -36,49 +36,52 @@ class Credentials:
     async def ensure(self, slice_: ResilientSlice, held: Held) -> tuple[Trouble, ...]:
         """Makes what is missing. Troubles are terminal: the stores they are about must not be started."""
         found: list[Trouble] = []
+        policy = slice_.spec.deletion_policy
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
-            settled = f"{name} {slice_.spec.deletion_policy}"
-            if settled in held.credentials:
+            if held.credentials.get(name) is policy:
                 continue
-            trouble = await self._ensure(slice_, store, name)
+            trouble, whole = await self._ensure(slice_, store, name)
             if trouble is None:
-                held.credentials |= {settled}
+                # a volume comes to be after its store was started, and is nobody's: only Delete has to wait for it
+                held.credentials[name] = policy if whole or policy is DeletionPolicy.RETAIN else None
             else:
+                held.credentials.pop(name, None)
                 found.append(trouble)
         return tuple(found)
 
-    async def _ensure(self, slice_: ResilientSlice, store: StoreName, name: str) -> Trouble | None:
+    async def _ensure(self, slice_: ResilientSlice, store: StoreName, name: str) -> tuple[Trouble | None, bool]:
+        """What stands in the way, and whether the volume is there, too."""
         secret = await self.client.find(SECRET, slice_.namespace, name)
         volume_name = f"{DATA}-{name}-0"
         volume = await self.client.find(VOLUME_CLAIM, slice_.namespace, volume_name)
         if secret is None and volume is not None:
-            return _refused("CredentialsMissing", _without_credentials(slice_, store, name, volume_name))
+            trouble = _refused("CredentialsMissing", _without_credentials(slice_, store, name, volume_name))
+            return trouble, True
         if secret is not None:
             missing = [key for key in _KEYS[store] if key not in (secret.get("data") or {})]
             if missing:
-                return _refused("CredentialsDamaged", _damaged(slice_, name, missing))
+                return _refused("CredentialsDamaged", _damaged(slice_, name, missing)), volume is not None
         else:
-            await self._create(slice_, store)
+            secret = await self._create(slice_, store)
         for kind, present in ((SECRET, secret), (VOLUME_CLAIM, volume)):
             if present is not None:
                 await self._follow_policy(slice_, kind, present)
-        return None
+        return None, volume is not None
 
-    async def _create(self, slice_: ResilientSlice, store: StoreName) -> None:
-        """Create, never apply: somebody who was quicker keeps what he made."""
+    async def _create(self, slice_: ResilientSlice, store: StoreName) -> Object:
+        """Create, never apply: somebody who was quicker keeps what he made. Without an owner: one that is applied
+        afterwards can be taken back the same way."""
         made = render_credentials(
             slice_,
             store,
             password=secrets.token_urlsafe(PASSWORD_BYTES),
             superuser_password=secrets.token_urlsafe(PASSWORD_BYTES),
         )
-        if slice_.spec.deletion_policy is DeletionPolicy.DELETE:
-            made = owned(slice_, made)
         try:
-            await self.client.create(made)
+            return await self.client.create(made)
         except AlreadyExistsError:
-            return
+            return await self.client.get(SECRET, slice_.namespace, made["metadata"]["name"])
 
     async def _follow_policy(self, slice_: ResilientSlice, kind: Kind, present: Object) -> None:
         """Under Delete they go with the slice, under Retain they have no owner."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
 from resilientslice.cluster.trouble import Refusal
 from resilientslice.reconcile.children import ChildId
@@ -61,8 +61,8 @@ class Held:
     status_written: float = 0.0
     epoch: Epoch = (0, 0)
     """Of the configuration that was pushed last."""
-    credentials: frozenset[str] = frozenset()
-    """Secrets that are known to be there."""
+    credentials: dict[str, DeletionPolicy | None] = field(default_factory=dict)
+    """Stores whose Secret is known to be there, and which policy it and the volume follow; None: not both of them."""
 
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""

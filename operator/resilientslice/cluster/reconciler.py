@@ -271,7 +271,7 @@ class Reconciler:
             found |= {configuration_id(slice_.name), ("Deployment", proxy_name(slice_.name))}
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
-            if f"{name} {slice_.spec.deletion_policy}" not in held.credentials:
+            if name not in held.credentials:
                 found.add(("StatefulSet", name))
         return found
 

@@ -37,6 +37,15 @@ class KubeClient:
             raise KubeError("the version of the API server", message=f"not understood: {said}")
         return int(major.group()), int(minor.group())
 
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server has the kind. Whoever is known to it may ask, whatever else he may do."""
+        what = f"the kinds of {kind.api_version}"
+        try:
+            said = await self._session.request("GET", kind.root, kind=kind, verb="discover", what=what)
+        except NotFoundError:
+            return False
+        return any(found.get("name") == kind.plural for found in said.get("resources") or ())
+
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         return await self._session.request(
             "GET", kind.path(namespace, name), kind=kind, what=_what(kind, namespace, name)

@@ -43,11 +43,15 @@ class Kind:
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def root(self) -> str:
+        """Where the API server tells which kinds this version of the group has."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
         """`/apis/apps/v1/namespaces/NAMESPACE/deployments/NAME`; without a namespace that of all of them together."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         place = f"/namespaces/{namespace}" if self.namespaced and namespace is not None else ""
-        return f"{root}{place}/{self.plural}{f'/{name}' if name else ''}{f'/{subresource}' if subresource else ''}"
+        return f"{self.root}{place}/{self.plural}{f'/{name}' if name else ''}{f'/{subresource}' if subresource else ''}"
 
     def __str__(self) -> str:
         return self.kind
@@ -66,8 +70,6 @@ LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
 CONTROLLER_REVISION = Kind("apps", "v1", "ControllerRevision", "controllerrevisions")
-JOB = Kind("batch", "v1", "Job", "jobs")
-CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs")
 AUTOSCALER = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
@@ -86,8 +88,6 @@ CHILD_KINDS = (
     AUTOSCALER,
     DISRUPTION_BUDGET,
     INGRESS,
-    CRON_JOB,
-    JOB,
     CONTROLLER_REVISION,
 )
 """Kinds of a slice's children that are watched, by the label of their slice. Secrets are not: they are never listed."""

@@ -197,11 +197,14 @@ class Session:
         if known is None or _transport(known) != _transport(info):
             if self._http is not None:
                 self._retired.append(self._http)  # its watches go on until they end by themselves
-            connector = aiohttp.TCPConnector(limit=0, ssl=_tls(info))
-            self._http = aiohttp.ClientSession(
-                connector=connector, proxy=info.proxy_url, trust_env=info.trust_env, trace_configs=[_guarding()]
-            )
+            self._http = connected(info, trace_configs=[_guarding()])
         return info != known
+
+
+def connected(info: kopf.ConnectionInfo, **more: Any) -> aiohttp.ClientSession:
+    """Reaches the API server as `info` says; who we are is for the headers. UnauthorizedError: bad certificates."""
+    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(info))
+    return aiohttp.ClientSession(connector=connector, proxy=info.proxy_url, trust_env=info.trust_env, **more)
 
 
 def _guarding() -> aiohttp.TraceConfig:

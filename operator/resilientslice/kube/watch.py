@@ -70,7 +70,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Reflector:
-    """Runs until it is cancelled. `follow` False: only lists, every `relist` seconds.
+    """Runs until it is cancelled. `follow` False: somebody else has listed and follows; only lists, every `relist` s.
 
     `on_listed` is called after each list. `turn` bounds how many lists are read at once: a page takes memory.
     """
@@ -97,6 +97,8 @@ class Reflector:
 
     async def run(self) -> None:
         failures = 0
+        if not self.follow:
+            await self._sleep(self._pause())
         while True:
             try:
                 await self._round()
@@ -112,7 +114,7 @@ class Reflector:
     async def _round(self) -> None:
         """One list, and what follows from it until it is time for the next."""
         version = await self._list()
-        ends = self.monotonic() + self.relist * random.uniform(0.8, 1.2)  # noqa: S311 - spread, not secrecy
+        ends = self.monotonic() + self._pause()
         if not self.follow:
             await self._sleep(ends - self.monotonic())
         failures = 0
@@ -127,6 +129,10 @@ class Reflector:
             except KubeError as error:
                 failures = failures + 1 if self.heard.failure else 1
                 await self._failed(error, failures)
+
+    def _pause(self) -> float:
+        """From one list to the next."""
+        return self.relist * random.uniform(0.8, 1.2)  # noqa: S311 - spread, not secrecy
 
     async def _list(self) -> str:
         uids: set[str] = set()

@@ -1,12 +1,12 @@
 """Everything that is watched, and whether it is heard."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import CHILD_KINDS, POD, RESILIENT_SLICE, Kind
+from resilientslice.kube.overheard import Overheard
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.kube.watch import Reflector
@@ -15,7 +15,7 @@ from resilientslice.render.metadata import Component
 from resilientslice.render.names import LABEL_COMPONENT, LABEL_SLICE
 
 SLICES_SECONDS = 300.0
-"""kopf watches the slices but doesn't tell what vanished while its watch was broken: they are listed now and then."""
+"""kopf lists and watches the slices. A watch may lose events and not know it: what is missed is found by then."""
 LISTS_AT_ONCE = 2
 """A page of a list is some ten megabytes while it is read."""
 
@@ -24,17 +24,17 @@ _PROXIES = f"{LABEL_SLICE},{LABEL_COMPONENT}={Component.PROXY.value}"
 
 @dataclass(slots=True)
 class Following:
-    """`heard_slices`: when kopf last told of a slice, by the monotonic clock."""
-
     reflectors: tuple[Reflector, ...]
+    overheard: Overheard
+    """kopf's lists of slices."""
     slices: Slices
     children: Children
     listed: asyncio.Event = field(default_factory=asyncio.Event)
-    heard_slices: float | None = None
 
     @classmethod
     def of(cls, session: Session, slices: Slices, children: Children, namespaces: Iterable[str | None]) -> "Following":
         turn, listed = asyncio.Semaphore(LISTS_AT_ONCE), asyncio.Event()
+        namespaces = tuple(namespaces)
 
         def follower(kind: Kind, namespace: str | None, selector: str) -> Reflector:
             return Reflector(session, kind, namespace, selector, children, turn, listed.set)
@@ -56,7 +56,8 @@ class Following:
             )
             made.append(follower(POD, namespace, _PROXIES))
             made.extend(follower(kind, namespace, LABEL_SLICE) for kind in CHILD_KINDS)
-        return cls(tuple(made), slices, children, listed)
+        overheard = Overheard(RESILIENT_SLICE, namespaces, slices, listed.set)
+        return cls(tuple(made), overheard, slices, children, listed)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -68,9 +69,6 @@ class Following:
         while not (self.slices.synced() and self.children.synced()):
             self.listed.clear()
             await self.listed.wait()
-
-    def kopf_heard(self) -> None:
-        self.heard_slices = time.monotonic()
 
     def states(self) -> tuple[WatchState, ...]:
         return tuple(

@@ -18,7 +18,7 @@ import uvloop
 from resilientslice.handlers import operator_registry, operator_settings
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import KubeError, NotFoundError, UnauthorizedError
+from resilientslice.kube.errors import KubeError, UnauthorizedError
 from resilientslice.kube.kinds import RESILIENT_SLICE, SliceKey
 from resilientslice.kube.lease import LeadershipLostError, LeaseElection
 from resilientslice.kube.login import Login, log_in
@@ -47,7 +47,7 @@ async def operate(settings: OperatorSettings, build: Build, *, login: Login = lo
     """Run until SIGTERM or SIGINT. Raises StartError, OSError (the address is taken) or LeadershipLostError."""
     metrics = OperatorMetrics()
     async with Session(login, observe=metrics.called) as session:
-        await _check_api(KubeClient(session), settings)
+        await _check_api(KubeClient(session))
         operator = _assembled(settings, session, metrics)
         async with operator.health().serving(settings.host, settings.port) as port:
             _log.info("operator starts", identity=settings.identity, port=port, namespaces=list(settings.namespaces))
@@ -191,7 +191,8 @@ class Operator:
         ready = asyncio.Event()
         # kopf takes the signals for itself while it starts
         listening = asyncio.create_task(_listen_when(ready, stop), name="signals")
-        registry = operator_registry(self.world.slices, login, heard=self.following.kopf_heard)
+        overheard = self.following.overheard
+        registry = operator_registry(self.world.slices, lambda: overheard.session(login()))
         namespaces = self.world.settings.namespaces
         try:
             await kopf.operator(
@@ -207,6 +208,7 @@ class Operator:
             )
         finally:
             listening.cancel()
+            await overheard.close()
 
 
 def _settle_heap() -> None:
@@ -219,17 +221,19 @@ def _settle_heap() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def _check_api(client: KubeClient, settings: OperatorSettings) -> None:
+async def _check_api(client: KubeClient) -> None:
     """Say what is wrong with the cluster at once, rather than wait for it in silence."""
     try:
-        async for _ in client.pages(RESILIENT_SLICE, settings.watched[0], limit=1):
-            break
+        served = await client.serves(RESILIENT_SLICE)
     except UnauthorizedError as error:
         raise StartError(f"{error}") from error
-    except NotFoundError as error:
-        raise StartError(f"{error}: install the CRD first (`rslice crd | kubectl apply --server-side -f -`)") from error
     except KubeError as error:
         raise StartError(f"the Kubernetes API can't be used: {error}") from error
+    if not served:
+        missing = f"{RESILIENT_SLICE.plural}.{RESILIENT_SLICE.group}/{RESILIENT_SLICE.version}"
+        raise StartError(
+            f"the API server has no {missing}: install the CRD first (`rslice crd | kubectl apply --server-side -f -`)"
+        )
 
 
 def _listen(stop: asyncio.Event) -> None:
