@@ -120,7 +120,7 @@ async def port_is_held(slice_, port):
             command = ["exec", "-i", "-n", slice_.namespace, name, "-c", "agent", "--", "python", "-c", HOLD, str(port)]
             process = await slice_.cluster.start(*command)
             # the holder ends with its standard input
-            stack.push_async_callback(process.communicate)
+            stack.push_async_callback(process.communicate, b"")
             assert process.stdout is not None
             assert await asyncio.wait_for(process.stdout.readline(), 30) == b"held\n"
         yield

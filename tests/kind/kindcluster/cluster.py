@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from kindcluster import daemon, docker, images, kubeconfig, modules, nodeimage
-from kindcluster.places import AUDIT, MANIFESTS, PREFIX, Cluster
+from kindcluster.places import AUDIT, MANIFESTS, NETWORK_POLICIES, PREFIX, Cluster
 from kindcluster.programs import Programs
 from kindcluster.words import ClusterError, say
 
@@ -125,7 +125,8 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -
     _mark(cluster)
     if standin:
         _connect(programs)
-    _finish(programs)
+        programs.kubectl("apply", "--server-side", f"--filename={NETWORK_POLICIES}")
+    _finish(programs, enforced=standin)
 
 
 def down(cluster: Cluster, cache: Path) -> None:
@@ -236,8 +237,8 @@ def _wait_nodes_known(programs: Programs) -> None:
         time.sleep(0.5)
 
 
-def _finish(programs: Programs) -> None:
-    """Metrics, and then wait for everything that a test may count on."""
+def _finish(programs: Programs, *, enforced: bool) -> None:
+    """Metrics, and then wait for everything that a test may count on. `enforced`: NetworkPolicies are, by our own."""
     for manifest in sorted(MANIFESTS.glob("*.yaml")):
         programs.kubectl("apply", "--server-side", f"--filename={manifest}")
     timeout = f"--timeout={READY_SECONDS}s"
@@ -249,5 +250,7 @@ def _finish(programs: Programs) -> None:
         ("kube-system", "metrics-server"),
     ):
         programs.kubectl("rollout", "status", f"--namespace={namespace}", timeout, f"deployment/{name}")
+    if enforced:
+        programs.kubectl("rollout", "status", "--namespace=kube-system", timeout, "daemonset/kube-network-policies")
     programs.kubectl("wait", "--for=condition=Available", timeout, "apiservice/v1beta1.metrics.k8s.io")
     say(f"the cluster is up: export KUBECONFIG={programs.cluster.kubeconfig}")

@@ -1,7 +1,8 @@
 """Builds the programs of a cluster from the Go modules that the committed go.sum files pin: once, then from the cache.
 
-Their dependencies differ, so each has a go.mod of its own below tests/kind/tools. The API server and etcd are the very
-ones that tests/apiserver uses.
+What can't share its dependencies has a go.mod of its own below tests/kind/tools. They pin what they have in common to
+Kubernetes' own versions, so that it is compiled once. The API server and etcd are the very ones that tests/apiserver
+uses.
 """
 
 import os
@@ -21,25 +22,32 @@ PLAIN_FLAGS = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", "-s 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A folder of tests/kind/tools, what `go build` is told there, and the programs that it makes."""
+    """A folder of tests/kind/tools, what `go build` is told there, and the programs that it makes. `renamed`: programs
+    whose package has another name."""
 
     name: str
-    packages: str
+    packages: tuple[str, ...]
     programs: tuple[str, ...]
     minutes: str
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 KUBERNETES = Module(
     "kubernetes",
-    "tool",
+    ("tool",),
     ("kube-controller-manager", "kube-proxy", "kube-scheduler", "kubeadm", "kubectl", "kubelet"),
     "3 to 6 minutes",
 )
-KIND = Module("kind", "tool", ("kind",), "10 seconds")
-COREDNS = Module("coredns", "tool", ("coredns",), "2 to 3 minutes")
-METRICS_SERVER = Module("metrics-server", "tool", ("metrics-server",), "2 minutes")
-STORAGE = Module("storage", "tool", ("local-path-provisioner",), "2 to 3 minutes")
-PAUSE = Module("pause", ".", ("pause",), "a second")
+ADDONS = Module(
+    "addons",
+    ("tool", "./coredns"),
+    ("coredns", "metrics-server", "network-policies"),
+    "2 minutes",
+    renamed=(("cmd", "network-policies"),),
+)
+KIND = Module("kind", ("tool",), ("kind",), "10 seconds")
+STORAGE = Module("storage", ("tool",), ("local-path-provisioner",), "a minute")
+PAUSE = Module("pause", (".",), ("pause",), "a second")
 
 
 def flags(module: Module) -> list[str]:
@@ -53,8 +61,8 @@ def flags(module: Module) -> list[str]:
 def digest_of(module: Module, go_version: str) -> str:
     """Names everything that the programs are made of."""
     folder = TOOLS / module.name
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    parts = [part for path in files for part in (path.name, path.read_bytes())]
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    parts = [part for path in files for part in (str(path.relative_to(folder)), path.read_bytes())]
     return source.digest(*parts, *flags(module), go_version, os.uname().machine)
 
 
@@ -90,7 +98,7 @@ def _build(module: Module, go: Path, target: Path) -> None:
     with source.staged(target) as staging:
         command = [str(go), "build", "-C", str(TOOLS / module.name), "-v", *flags(module)]
         with subprocess.Popen(
-            [*command, "-o", f"{staging}/", module.packages],
+            [*command, "-o", f"{staging}/", *module.packages],
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -101,6 +109,8 @@ def _build(module: Module, go: Path, target: Path) -> None:
         if process.returncode != 0:
             said = "\n    ".join(tail)
             raise ClusterError(f"go build ended with {process.returncode} in {TOOLS / module.name}:\n    {said}")
+        for made, name in module.renamed:
+            (staging / made).rename(staging / name)
         missing = [name for name in module.programs if not (staging / name).is_file()]
         if missing:
             raise ClusterError(f"go build made no {' and no '.join(missing)} in {TOOLS / module.name}")

@@ -23,19 +23,13 @@ from kindcluster.words import ClusterError, say
 REGISTRY = "registry.k8s.io"
 BASE = "resilientslice-kind-base"
 NODE_IMAGE = "resilientslice-kind-node"
-METRICS_SERVER_IMAGE = f"{REGISTRY}/metrics-server/metrics-server:v0.9.0"
+METRICS_SERVER_IMAGE = f"{REGISTRY}/metrics-server/metrics-server:v0.8.0"
+NETWORK_POLICIES_IMAGE = f"{REGISTRY}/networking/kube-network-policies:v0.8.0"
 SANDBOX = f"{REGISTRY}/pause:3.10"
 """Named in the containerd configuration of kind's base image; kubeadm asks for one of its own."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 PATCHES = "/kind/patches"
-MODULES = (
-    modules.PAUSE,
-    modules.KIND,
-    modules.METRICS_SERVER,
-    modules.COREDNS,
-    modules.STORAGE,
-    modules.KUBERNETES,
-)
+MODULES = (modules.PAUSE, modules.KIND, modules.KUBERNETES, modules.ADDONS, modules.STORAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,8 @@ def node_images(found: Programs, names: Mapping[str, str], root: Path, storage: 
     """Every image that runs on a node before the first one of ours. `root` is what collect-root.sh wrote."""
     provisioner, helper = storage
     pause = {"pause": found.path(modules.PAUSE, "pause")}
-    dns = {"coredns": found.path(modules.COREDNS, "coredns")}
+    dns = {"coredns": found.path(modules.ADDONS, "coredns")}
+    policies = {"usr/local/bin/network-policies": found.path(modules.ADDONS, "network-policies")}
     return [
         *(Image(names[name], {f"usr/local/bin/{name}": _control_plane_program(found, name)}) for name in CONTROL_PLANE),
         Image(names["etcd"], {"usr/local/bin/etcd": found.apiserver / "etcd"}),
@@ -101,9 +96,10 @@ def node_images(found: Programs, names: Mapping[str, str], root: Path, storage: 
         *(Image(name, pause, entrypoint=["/pause"], user="65535:65535") for name in sorted({names["pause"], SANDBOX})),
         Image(
             METRICS_SERVER_IMAGE,
-            {"metrics-server": found.path(modules.METRICS_SERVER, "metrics-server")},
+            {"metrics-server": found.path(modules.ADDONS, "metrics-server")},
             entrypoint=["/metrics-server"],
         ),
+        Image(NETWORK_POLICIES_IMAGE, policies, root),
         Image(
             provisioner,
             {"usr/local/bin/local-path-provisioner": found.path(modules.STORAGE, "local-path-provisioner")},
