@@ -41,11 +41,12 @@ KUBERNETES = Module(
 ADDONS = Module(
     "addons",
     ("tool", "./coredns"),
-    ("coredns", "metrics-server", "network-policies"),
-    "2 minutes",
+    ("coredns", "network-policies"),
+    "a minute",
     renamed=(("cmd", "network-policies"),),
 )
 KIND = Module("kind", ("tool",), ("kind",), "10 seconds")
+METRICS_SERVER = Module("metrics-server", ("tool",), ("metrics-server",), "2 minutes")
 STORAGE = Module("storage", ("tool",), ("local-path-provisioner",), "a minute")
 PAUSE = Module("pause", (".",), ("pause",), "a second")
 

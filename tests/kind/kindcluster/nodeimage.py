@@ -23,13 +23,20 @@ from kindcluster.words import ClusterError, say
 REGISTRY = "registry.k8s.io"
 BASE = "resilientslice-kind-base"
 NODE_IMAGE = "resilientslice-kind-node"
-METRICS_SERVER_IMAGE = f"{REGISTRY}/metrics-server/metrics-server:v0.8.0"
+METRICS_SERVER_IMAGE = f"{REGISTRY}/metrics-server/metrics-server:v0.9.0"
 NETWORK_POLICIES_IMAGE = f"{REGISTRY}/networking/kube-network-policies:v0.8.0"
 SANDBOX = f"{REGISTRY}/pause:3.10"
 """Named in the containerd configuration of kind's base image; kubeadm asks for one of its own."""
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 PATCHES = "/kind/patches"
-MODULES = (modules.PAUSE, modules.KIND, modules.KUBERNETES, modules.ADDONS, modules.STORAGE)
+MODULES = (
+    modules.PAUSE,
+    modules.KIND,
+    modules.KUBERNETES,
+    modules.ADDONS,
+    modules.STORAGE,
+    modules.METRICS_SERVER,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ def node_images(found: Programs, names: Mapping[str, str], root: Path, storage: 
         *(Image(name, pause, entrypoint=["/pause"], user="65535:65535") for name in sorted({names["pause"], SANDBOX})),
         Image(
             METRICS_SERVER_IMAGE,
-            {"metrics-server": found.path(modules.ADDONS, "metrics-server")},
+            {"metrics-server": found.path(modules.METRICS_SERVER, "metrics-server")},
             entrypoint=["/metrics-server"],
         ),
         Image(NETWORK_POLICIES_IMAGE, policies, root),

@@ -164,7 +164,7 @@ class TestInputs:
     def test_the_manifest_names_the_metrics_server_that_is_built(self) -> None:
         manifest = (ROOT / "tests" / "kind" / "manifests" / "metrics-server.yaml").read_text()
         assert f"image: {nodeimage.METRICS_SERVER_IMAGE}\n" in manifest
-        module = (TOOLS / "addons" / "go.mod").read_text()
+        module = (TOOLS / "metrics-server" / "go.mod").read_text()
         assert f"sigs.k8s.io/metrics-server {nodeimage.METRICS_SERVER_IMAGE.rpartition(':')[2]}" in module
 
     def test_no_module_asks_for_a_newer_go_than_the_locked_one(self) -> None:
