@@ -11,13 +11,13 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import CHILD_KINDS, DEPLOYMENT, POD, RESILIENT_SLICE, Kind, Object, SliceKey
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
-from resilientslice.observe.proxies import Agents, Epoch, Seen
+from resilientslice.observe.proxies import Agents, Epoch, KeyNews, Seen
 from resilientslice.reconcile.children import noted
 from resilientslice.reconcile.observed import Proxies
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import LABEL_SLICE
 
-WRITES = frozenset({"apply", "create", "delete", "patch_status", "update"})
+WRITES = frozenset({"apply", "create", "delete", "patch", "patch_status", "update"})
 
 
 @dataclass
@@ -33,8 +33,11 @@ class FakeAgents:
     pushed: list[EnvoyConfig] = field(default_factory=list)
     active: int | None = 0
 
-    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         self.pods[key] = pods
+
+    async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
+        return KeyNews()
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
         names = [pod.name for pod in self.pods.get(key, ()) if not pod.deleting]

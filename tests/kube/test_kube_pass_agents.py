@@ -10,7 +10,8 @@ import yaml
 from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
-from resilientslice.cluster.agents import FleetAgents, signing_keys
+from resilientslice.cluster.agent_keys import AgentKeys, signing_keys
+from resilientslice.cluster.agents import FleetAgents
 from resilientslice.fleet import Fleet, UnusableKeyError, new_key
 from resilientslice.kube.kinds import POD, SECRET, SliceKey
 from resilientslice.kube.session import Session
@@ -44,8 +45,9 @@ async def world(api, namespace, client, tmp_path) -> AsyncIterator[World]:
         port = int(next(iter(fakes.agents)).rpartition(":")[2])
 
         def agents():
+            secrets = AgentKeys(made.client, monotonic=lambda: made.now, wall=lambda: made.now)
             return FleetAgents(
-                made.client, fleet, term=lambda: made.term, check=lambda: None, wake=made.woken.append, port=port
+                secrets, fleet, term=lambda: made.term, check=lambda: None, wake=made.woken.append, port=port
             )
 
         made.new_agents = agents

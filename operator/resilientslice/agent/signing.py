@@ -56,6 +56,20 @@ class Refused(StrEnum):
     BODY = "body"
 
 
+class Standing(StrEnum):
+    """What the signatures of an answer say of the keys that its agent has, beside our own. An agent signs with its
+    current key first."""
+
+    CURRENT = "current"
+    """Its current key is ours."""
+    FORMER = "former"
+    """Its current key is our previous one: it has not learned of the new one yet."""
+    NEWER = "newer"
+    """Its current key is none of ours, its previous one is: it has learned of a key that we don't know."""
+    STRANGE = "strange"
+    """No signature is by a key of ours: nothing of the answer counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
     """The slice's key, and the one before it while agents learn of the new one."""
@@ -107,11 +121,21 @@ def signatures(keys: SigningKeys, signed: bytes) -> str:
 
 def matches(keys: SigningKeys, signed: bytes, offered: str) -> bool:
     """One of the signatures is by one of the keys. Takes as long whether it is or not."""
+    return standing(keys, signed, offered) is not Standing.STRANGE
+
+
+def standing(keys: SigningKeys, signed: bytes, offered: str) -> Standing:
+    """Takes as long whatever it is, of signatures that are well-formed."""
     if not _SIGNATURES.fullmatch(offered):
-        return False
+        return Standing.STRANGE
     wanted = [hmac.new(key, signed, hashlib.sha256).hexdigest() for key in keys.all]
-    found = [hmac.compare_digest(one, two) for one in wanted for two in offered.split(",")]
-    return any(found)
+    found = [[hmac.compare_digest(one, two) for two in offered.split(",")] for one in wanted]
+    first = [row[0] for row in found]
+    if not any(any(row) for row in found):
+        return Standing.STRANGE
+    if first[0]:
+        return Standing.CURRENT
+    return Standing.FORMER if any(first) else Standing.NEWER
 
 
 def request_headers(keys: SigningKeys, asked: Asked) -> dict[str, str]:

@@ -5,29 +5,20 @@ that goes through the Kubernetes API.
 """
 
 import asyncio
-import base64
-import binascii
 import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
-
-from resilientslice.agent.signing import SigningKeys, UnusableKeyError
+from resilientslice.agent.signing import SigningKeys
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.fleet import AgentPod, Fleet, FleetView, new_key
+from resilientslice.cluster.agent_keys import AgentKeys
+from resilientslice.fleet import AgentPod, Fleet, FleetView
 from resilientslice.kube.cache import ProxyPod
-from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import AlreadyExistsError
-from resilientslice.kube.kinds import SECRET, Object, SliceKey
-from resilientslice.observe.proxies import Epoch, Seen
-from resilientslice.reconcile.expected import owned
+from resilientslice.kube.kinds import SliceKey
+from resilientslice.observe.proxies import Epoch, KeyNews, Seen
 from resilientslice.render.envoy import EnvoyConfig
-from resilientslice.render.metadata import Component, labels, metadata
-from resilientslice.render.names import AGENT_PORT, agent_key_name
-
-_log = structlog.get_logger("resilientslice.agents")
+from resilientslice.render.names import AGENT_PORT
 
 POLL_SECONDS = 10.0
 """At rest. Also keeps the connections open that a push goes through."""
@@ -58,7 +49,7 @@ class _Known:
 class FleetAgents:
     """`check` raises NotLeadingError when nothing may be sent; `term` is the Lease's. `wake` has a slice looked at."""
 
-    client: KubeClient
+    secrets: AgentKeys
     fleet: Fleet
     term: Callable[[], int]
     check: Callable[[], None]
@@ -67,20 +58,19 @@ class FleetAgents:
     _known: dict[SliceKey, _Known] = field(default_factory=dict)
     _sequence: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         """UnusableKeyError when the slice's Secret holds no key."""
         known = self._known.setdefault(key, _Known())
-        if known.keys is None:
-            known.keys = await self._keys(slice_)
+        keys = await self.secrets.keys(key, slice_, rotation, doubted=self.fleet.doubted(key))
         agents = tuple(
             AgentPod(pod.name, pod.uid, f"{pod.ip}:{self.port}", pod.ready)
             for pod in pods
             if pod.ip and not pod.deleting
         )
-        if agents == known.pods:
+        if agents == known.pods and keys is known.keys:
             return
-        known.pods = agents
-        self.fleet.set_members(key, agents, known.keys)
+        known.pods, known.keys = agents, keys
+        self.fleet.set_members(key, agents, keys)
         known.asked = asyncio.get_running_loop().time()
         await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
 
@@ -88,8 +78,22 @@ class FleetAgents:
         known = self._known.setdefault(key, _Known())
         known.canary = tuple(canary)
         view = self.fleet.view(key, canary=canary)
-        known.told = _worth_a_look(view)
+        known.told = self._worth_a_look(key, view)
         return _seen(view)
+
+    async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
+        without = None
+        if self.secrets.waits(key):
+            view = self.fleet.view(key)
+            without = view.without_key if view.proxies.total else None
+        news = await self.secrets.tend(key, slice_, rotation, without_key=without, now=now)
+        known = self._known.get(key)
+        keys = self.secrets.held(key)
+        if known is not None and keys is not None and keys is not known.keys:
+            known.keys = keys
+            self.fleet.set_keys(key, keys)
+            known.asked = 0.0  # what each agent knows is asked for at once
+        return news
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         text, digest = config.text, config.digest
@@ -111,6 +115,7 @@ class FleetAgents:
 
     def forget(self, key: SliceKey) -> None:
         self._known.pop(key, None)
+        self.secrets.forget(key)
         self.fleet.forget(key)
 
     async def run(self) -> None:
@@ -133,45 +138,16 @@ class FleetAgents:
             known.asking, known.spread = False, random.uniform(0.7, 1.0)  # noqa: S311 - spread, not secrecy
         if self._known.get(key) is not known:
             return
-        if known.canary or _worth_a_look(self.fleet.view(key)) != known.told:
+        doubted = self.fleet.doubted(key) and self.secrets.may_read(key)
+        if known.canary or doubted or self._worth_a_look(key, self.fleet.view(key)) != known.told:
             self.wake(key)
 
-    async def _keys(self, slice_: ResilientSlice) -> SigningKeys:
-        name = agent_key_name(slice_.name)
-        secret = await self.client.find(SECRET, slice_.namespace, name)
-        if secret is None:
-            try:
-                secret = await self.client.create(_key_secret(slice_, name))
-            except AlreadyExistsError:
-                secret = await self.client.get(SECRET, slice_.namespace, name)
-        return signing_keys(secret)
+    def _worth_a_look(self, key: SliceKey, view: FleetView) -> object:
+        """Without what only grows."""
+        return view.proxies, view.ejections, self.secrets.waits(key) and view.all_know_key
 
     def _next(self) -> Epoch:
         return self.term(), next(self._sequence)
-
-
-def signing_keys(secret: Object) -> SigningKeys:
-    """Of a Secret as stored. UnusableKeyError says why it can't be used, never what is in it."""
-    data = secret.get("data") or {}
-    name = secret["metadata"]["name"]
-    if "current" not in data:
-        raise UnusableKeyError(f"Secret {name} lacks the key `current`; delete it to have a new one made")
-    try:
-        found = {key: base64.b64decode(data[key], validate=True) for key in ("current", "previous") if data.get(key)}
-    except (binascii.Error, ValueError) as error:
-        raise UnusableKeyError(f"Secret {name} is no base64; delete it to have a new one made") from error
-    return SigningKeys.of(found.get("current", b""), found.get("previous"))
-
-
-def _key_secret(slice_: ResilientSlice, name: str) -> Object:
-    made = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata(slice_, name, labels(slice_, "proxy", Component.PROXY)),
-        "type": "Opaque",
-        "stringData": {"current": new_key()},
-    }
-    return owned(slice_, made)
 
 
 def _pause(known: _Known) -> float:
@@ -181,8 +157,3 @@ def _pause(known: _Known) -> float:
 def _seen(view: FleetView) -> Seen:
     refused = next((m.refused[0] for m in view.members if m.counted and m.refused[0]), "")
     return Seen(view.proxies, refused, view.attempts, view.active, view.ejections)
-
-
-def _worth_a_look(view: FleetView) -> object:
-    """Without what only grows."""
-    return view.proxies, view.ejections

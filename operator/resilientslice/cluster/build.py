@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.fleet import Fleet
@@ -19,7 +20,11 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
     version = await world.client.version()
     async with Fleet() as fleet, asyncio.TaskGroup() as group:
         agents = FleetAgents(
-            world.client, fleet, term=lambda: world.election.term, check=world.election.check, wake=world.wake
+            AgentKeys(world.client),
+            fleet,
+            term=lambda: world.election.term,
+            check=world.election.check,
+            wake=world.wake,
         )
         asking = group.create_task(agents.run(), name="agents")
         try:
@@ -31,6 +36,8 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
                 images=world.settings.images,
                 sleep_action=version >= SLEEP_ACTION,
                 instance=world.settings.identity,
+                proxy_rollouts=world.settings.proxy_rollouts,
+                wake=world.wake,
             )
         finally:
             asking.cancel()

@@ -12,6 +12,7 @@ from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Trouble
 from resilientslice.reconcile.retakes import Contests
+from resilientslice.reconcile.rollouts import AGAIN_SECONDS, Queued
 from resilientslice.render.metadata import Object
 from resilientslice.render.revision import Revision
 
@@ -56,6 +57,10 @@ class Held:
     pods: tuple[Trouble, ...] = ()
     pods_due: float | None = None
     """When the pods are to be asked (again) why they don't come up; None while they do."""
+    queued: Queued | None = None
+    """The proxies wait for their turn to be replaced."""
+    key_due: float | None = None
+    """When the agents' key is to be looked at again."""
     events: tuple[Event, ...] = ()
     """Still to be told."""
     status_written: float = 0.0
@@ -74,4 +79,5 @@ class Held:
         found = [refusal.until for refusal in self.refusals.values()]
         found += list(self.strangers.values())
         contested = self.contests.deadline(now)
-        return [*found, *([contested] if contested else []), *([self.pods_due] if self.pods_due else [])]
+        timed = (contested, self.pods_due, self.key_due, now + AGAIN_SECONDS if self.queued else None)
+        return [*found, *(at for at in timed if at)]

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from resilientslice.agent.signing import UnusableKeyError
@@ -23,15 +24,18 @@ from resilientslice.cluster.recent import Recent
 from resilientslice.cluster.remember import Remembering
 from resilientslice.cluster.rendered import configuration_id, expected_objects
 from resilientslice.cluster.report import Report
+from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.cluster.understood import understand
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.kinds import Object, SliceKey
+from resilientslice.kube.kinds import DEPLOYMENT, Object, SliceKey
 from resilientslice.kube.slices import Slices
 from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Agents, Seen
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.difference import Change, Difference, difference_of
+from resilientslice.reconcile.expected import Expected
+from resilientslice.reconcile.key_rotation import ROTATE_ANNOTATION
 from resilientslice.reconcile.memory import UnreadableMemoryError
 from resilientslice.reconcile.observed import Observed
 from resilientslice.reconcile.plan import Desired, Plan, plan
@@ -39,6 +43,7 @@ from resilientslice.reconcile.queue import Result
 from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
 from resilientslice.reconcile.revisions import wanted_revision
+from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.reconcile.status import invalid_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
@@ -54,6 +59,8 @@ MOST_TURNS = 4
 DRAIN_SECONDS = 0.5
 """While requests leave a canary: Envoy counts them and tells nobody."""
 SYNC_SECONDS = 0.5
+KEY_SECONDS = 30.0
+"""Until a Secret whose key can't be used is read again."""
 RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
 
@@ -99,8 +106,11 @@ class Reconciler:
         sleep_action: bool = True,
         instance: str = "resilientslice",
         clock: Callable[[], float] = time.time,
+        proxy_rollouts: int = PROXY_ROLLOUTS,
+        wake: Callable[[SliceKey], None] = lambda _: None,
     ) -> None:
-        """`sleep_action` as in `revision_of`. `clock` gives seconds since the epoch."""
+        """`sleep_action` as in `revision_of`. `clock` gives seconds since the epoch. `proxy_rollouts`: slices whose
+        proxies are replaced at a time when nobody has edited them; `wake` has another slice looked at."""
         self._client = client
         self._slices = slices
         self._children = children
@@ -112,6 +122,7 @@ class Reconciler:
         self._credentials = Credentials(client)
         self._pods = PodInquiry(client)
         self._report = Report(client, slices, instance)
+        self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.timings = Timings()
@@ -132,9 +143,13 @@ class Reconciler:
         try:
             await self._load(key, held)
             if not understood.slice_.spec.suspend:
-                await self._agents.follow(key, self._children.proxies(key), understood.slice_)
-        except (UnreadableMemoryError, UnusableKeyError) as error:
+                await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
+        except UnreadableMemoryError as error:
             return await self._stall(key, raw, held, understood.status, str(error))
+        except UnusableKeyError as error:
+            # nobody tells when it is mended: Secrets are not watched
+            stalled = await self._stall(key, raw, held, understood.status, str(error))
+            return Result(min(stalled.next_deadline or inf, self._clock() + KEY_SECONDS))
         return await self._pass(key, raw, held, understood.slice_)
 
     async def _pass(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice) -> Result:
@@ -142,17 +157,27 @@ class Reconciler:
         self.timings.mark("read")
         planned, pushed = await self._decide(key, held, slice_, now)
         failure: Exception | None = None
+        waited = held.queued is not None
         if planned.desired is not None and planned.memory is not None:
             try:
                 await self._carry_out(key, held, planned, planned.desired, now)
+                await self._tend_key(key, raw, held, slice_, now)
             except Exception as error:
                 failure = error
+        else:
+            self._leave_line(key, held)
         self.timings.mark("apply")
+        if failure is None and waited != (held.queued is not None):
+            return Result(now)  # the status says so in the next pass, and nothing else in between
         later = await self._report.write(key, raw, held, before=slice_.status, after=planned.status, now=self._clock())
         self.timings.mark("status")
         if failure is not None:
             raise failure
         return Result(self._next(held, planned, pushed, later, now))
+
+    async def _tend_key(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice, now: float) -> None:
+        news = await self._agents.tend_key(key, slice_, _rotation(raw), now)
+        held.events, held.key_due = (*held.events, *news.events), news.deadline
 
     async def _decide(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, bool]:
         """Plans, and pushes what the Envoys are to run, until there is nothing new to push or they don't answer.
@@ -216,7 +241,7 @@ class Reconciler:
     def _gather(self, key: SliceKey, held: Held, seen: Seen, now: float) -> Observed:
         held.contests = held.contests.current(now)
         strangers = {*held.foreign, *held.strangers}
-        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods)
+        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods, held.queued)
         children = self._children.of(key).values()
         return gather(held.memory, children, held.uid, seen, obstacles, now=now)
 
@@ -243,13 +268,16 @@ class Reconciler:
         self.timings.mark("compare")
         try:
             await writer.carry_out(difference)
+            self._rollouts.settle(key)
             await self._remembering.forget_revisions(key, held, record)
             await self._pods.ask(key, held, planned.status, now)
         finally:
             after = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
             held.again = held.again or after != before
 
-    def _difference(self, key: SliceKey, held: Held, expected: Any, desired: Desired, now: float) -> Difference:
+    def _difference(
+        self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], desired: Desired, now: float
+    ) -> Difference:
         withheld = set(held.contests.held(now)) | self._withheld(key, held, desired)
         digests = {child: entry.digest for child, entry in expected.items()}
         for child, refusal in list(held.refusals.items()):
@@ -259,6 +287,7 @@ class Reconciler:
                 del held.refusals[child]
         held.strangers = {child: until for child, until in held.strangers.items() if child in expected}
         withheld |= {child for child, until in held.strangers.items() if until > now}
+        withheld |= self._waiting(key, held, expected, withheld)
         found = difference_of(expected, self._children.of(key), held.uid, as_applied=held.as_applied, held=withheld)
         held.foreign = found.strangers
         return found
@@ -275,6 +304,21 @@ class Reconciler:
                 found.add(("StatefulSet", name))
         return found
 
+    def _waiting(
+        self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], withheld: set[ChildId]
+    ) -> set[ChildId]:
+        """The proxies, while a new operator's version of them has to wait for those of other slices."""
+        proxies = (DEPLOYMENT.kind, proxy_name(key.name))
+        if proxies in withheld or proxies not in expected:
+            self._leave_line(key, held)
+            return set()
+        held.queued = self._rollouts.look(key, expected[proxies])
+        return {proxies} if held.queued else set()
+
+    def _leave_line(self, key: SliceKey, held: Held) -> None:
+        held.queued = None
+        self._rollouts.leave(key)
+
     def _next(self, held: Held, planned: Plan, pushed: bool, later: float | None, now: float) -> float | None:
         times = [at for at in (planned.next_deadline, later, *held.deadlines(now)) if at is not None]
         if held.again:
@@ -289,6 +333,7 @@ class Reconciler:
 
     async def _stall(self, key: SliceKey, raw: Object, held: Held, before: Status, problems: str) -> Result:
         """Nothing is touched; the last good configuration serves."""
+        self._leave_line(key, held)
         generation = raw["metadata"].get("generation", 0)
         now = self._clock()
         after = invalid_status(before, generation, problems, now)
@@ -307,9 +352,15 @@ class Reconciler:
         return held
 
     def _forget(self, key: SliceKey) -> None:
+        self._rollouts.leave(key)
         if self._held.pop(key, None) is not None:
             self._agents.forget(key)
         self._renderers.forget(key)
+
+
+def _rotation(raw: Object) -> str:
+    """What asks for another key of the agents."""
+    return str((raw["metadata"].get("annotations") or {}).get(ROTATE_ANNOTATION, ""))
 
 
 def _to_push(desired: Desired, seen: Seen) -> bool:

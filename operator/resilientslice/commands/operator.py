@@ -11,6 +11,7 @@ from resilientslice.kube.lease import new_identity
 from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
 from resilientslice.operating.settings import OperatorSettings
+from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
 
 EPILOG = """\b
@@ -83,6 +84,15 @@ class Listen(click.ParamType[tuple[str, int]]):
     help="Slices that are worked on at once.",
 )
 @click.option(
+    "--proxy-rollouts",
+    type=click.IntRange(1),
+    metavar="SLICES",
+    envvar="RSLICE_PROXY_ROLLOUTS",
+    default=PROXY_ROLLOUTS,
+    show_default=True,
+    help="Slices whose proxies are replaced at a time when this operator makes them otherwise than the one before.",
+)
+@click.option(
     "--drain-seconds",
     type=click.FloatRange(0),
     envvar="RSLICE_DRAIN_SECONDS",
@@ -108,6 +118,7 @@ def command(
     lease_name: str,
     listen: tuple[str, int],
     workers: int,
+    proxy_rollouts: int,
     drain_seconds: float,
     log_level: str,
     log_format: Literal["json", "text"],
@@ -123,6 +134,7 @@ def command(
         host=listen[0],
         port=listen[1],
         workers=workers,
+        proxy_rollouts=proxy_rollouts,
         images=images,
         drain_seconds=drain_seconds,
     )

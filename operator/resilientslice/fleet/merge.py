@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from resilientslice.agent.client import Snapshot
+from resilientslice.agent.signing import Standing
 from resilientslice.canary.state import Attempts
 from resilientslice.fleet.reports import Accepted, AgentPod, Epoch, Outcome, Rejected, Stale, Unanswered
 from resilientslice.reconcile.observed import EjectedHost, Proxies
@@ -40,7 +41,8 @@ class Member:
 
     `refused` are the digest that was refused last and the words. `at` is when `snapshot` was asked for, in seconds
     since the epoch. `trouble` is why the last question got no answer. `asked` counts pushes, `fresh` says that the
-    snapshot was asked for after the last one had ended.
+    snapshot was asked for after the last one had ended. `standing` is of the last answer under the keys that the slice
+    has now; None before there was one.
     """
 
     pod: AgentPod
@@ -54,6 +56,12 @@ class Member:
     asked: int = 0
     fresh: bool = False
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    standing: Standing | None = None
+
+    @property
+    def doubted(self) -> bool:
+        """It may know a key that we don't."""
+        return self.standing in (Standing.NEWER, Standing.STRANGE)
 
     @property
     def counted(self) -> bool:
@@ -84,6 +92,17 @@ class FleetView:
     newest: Epoch = (0, 0)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     asked_at: float | None = None
+
+    @property
+    def all_know_key(self) -> bool:
+        """Every proxy that is counted, and there is one, has shown that it knows the slice's current key."""
+        return self.proxies.total > 0 and not self.without_key
+
+    @property
+    def without_key(self) -> tuple[str, ...]:
+        """Pods of those counted that have not."""
+        unproven = (m for m in self.members if m.counted and m.standing is not Standing.CURRENT)
+        return tuple(member.pod.name for member in unproven)
 
     def missed(self, digest: str) -> tuple[AgentPod, ...]:
         """Pods whose agents neither hold this configuration nor refused it: they are to be pushed to again."""

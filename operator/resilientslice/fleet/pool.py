@@ -15,10 +15,10 @@ from typing import Any, Self
 import aiohttp
 
 from resilientslice.agent.client import AgentError, Snapshot, snapshot_of
-from resilientslice.agent.signing import SigningKeys
+from resilientslice.agent.signing import SigningKeys, Standing
 from resilientslice.fleet.merge import FleetView, Member, polled, pushed, pushing, silent, view_of
 from resilientslice.fleet.reports import AgentPod, Epoch, Outcome, PushReport, SliceKey, Unreachable
-from resilientslice.fleet.wire import Body, Call, outcome_of, push_body, request
+from resilientslice.fleet.wire import Answer, Body, Call, ForeignKeyError, outcome_of, push_body, request
 
 POLL_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 30.0
@@ -65,8 +65,24 @@ class Fleet:
         """The slice's proxies now, those that end left out. What is known of a pod (by UID and address) is kept."""
         before = self._slices.get(key)
         slice_ = before if before is not None else self._slices.setdefault(key, _Slice(keys))
-        slice_.keys = keys
+        self.set_keys(key, keys)
         slice_.members = {pod.uid: _kept(slice_.members.get(pod.uid), pod) for pod in pods}
+
+    def set_keys(self, key: SliceKey, keys: SigningKeys) -> None:
+        """The slice's keys now. What its agents have shown to know of other keys is forgotten, and so are doubts."""
+        slice_ = self._slices.get(key)
+        if slice_ is None:
+            return
+        other = keys != slice_.keys
+        slice_.keys = keys
+        for uid, member in slice_.members.items():
+            if other or member.doubted:
+                slice_.members[uid] = replace(member, standing=None)
+
+    def doubted(self, key: SliceKey) -> bool:
+        """An agent of the slice has answered as if the key had been replaced."""
+        slice_ = self._slices.get(key)
+        return slice_ is not None and any(member.doubted for member in slice_.members.values())
 
     async def push(
         self,
@@ -112,10 +128,8 @@ class Fleet:
         slice_.members[pod.uid] = started
         outcome: Outcome = Unreachable("the push was given up")
         try:
-            status, answer = await request(
-                self._session, slice_.keys, pod, Call("PUT", "/config", body), seconds=seconds
-            )
-            outcome = outcome_of(status, answer, report.digest)
+            answer = await self._ask(slice_, pod, Call("PUT", "/config", body), seconds)
+            outcome = outcome_of(answer.status, answer.body, report.digest)
         except AgentError as error:
             outcome = Unreachable(str(error))
         finally:
@@ -132,7 +146,7 @@ class Fleet:
             asked = slice_.members[pod.uid].asked if pod.uid in slice_.members else 0
             at = time.time()
             try:
-                snapshot = await self._snapshot(slice_.keys, pod)
+                snapshot = await self._snapshot(slice_, pod)
             except AgentError as error:
                 if pod.uid in slice_.members:
                     slice_.members[pod.uid] = silent(slice_.members[pod.uid], str(error))
@@ -140,11 +154,27 @@ class Fleet:
             if pod.uid in slice_.members:
                 slice_.members[pod.uid] = polled(slice_.members[pod.uid], snapshot, at, asked)
 
-    async def _snapshot(self, keys: SigningKeys, pod: AgentPod) -> Snapshot:
-        status, answer = await request(self._session, keys, pod, Call("GET", "/snapshot"), seconds=POLL_SECONDS)
-        if status != 200:
-            raise AgentError(f"the agent of {pod.name} at {pod.address}: {status}: {answer.get('error', '')}")
-        return snapshot_of(answer)
+    async def _snapshot(self, slice_: _Slice, pod: AgentPod) -> Snapshot:
+        answer = await self._ask(slice_, pod, Call("GET", "/snapshot"), POLL_SECONDS)
+        if answer.status != 200:
+            said = answer.body.get("error", "")
+            raise AgentError(f"the agent of {pod.name} at {pod.address}: {answer.status}: {said}")
+        return snapshot_of(answer.body)
+
+    async def _ask(self, slice_: _Slice, pod: AgentPod, call: Call, seconds: float) -> Answer:
+        """Remembers what the answer says of the keys that were asked with, if they are still the slice's."""
+        keys, found = slice_.keys, None
+        try:
+            answer = await request(self._session, keys, pod, call, seconds=seconds)
+            found = answer.standing
+        except ForeignKeyError:
+            found = Standing.STRANGE
+            raise
+        finally:
+            member = slice_.members.get(pod.uid)
+            if found is not None and member is not None and member.standing is not found and slice_.keys is keys:
+                slice_.members[pod.uid] = replace(member, standing=found)
+        return answer
 
 
 def _kept(known: Member | None, pod: AgentPod) -> Member:

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from resilientslice.agent.client import AgentError, AgentUnreachableError, push_result_of
-from resilientslice.agent.signing import SIGNATURE_HEADER, Asked, SigningKeys, matches, request_headers
+from resilientslice.agent.signing import SIGNATURE_HEADER, Asked, SigningKeys, Standing, request_headers, standing
 from resilientslice.fleet.reports import (
     Accepted,
     AgentPod,
@@ -46,11 +46,24 @@ class Body:
 _NOTHING = Body.of(b"")
 
 
+class ForeignKeyError(AgentError):
+    """The answer is not signed by a key that is known: it is no agent's of the slice, or the key was replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     method: str
     path: str
     body: Body = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`standing` says what its agent knows of the slice's keys; it is never STRANGE."""
+
+    status: int
+    body: dict[str, Any]
+    standing: Standing
 
 
 def push_body(config: Mapping[str, Any] | str, epoch: Epoch, seconds: float) -> Body:
@@ -67,8 +80,8 @@ async def request(
     call: Call,
     *,
     seconds: float,
-) -> tuple[int, dict[str, Any]]:
-    """Status and answer. AgentUnreachableError if there is none in time, AgentError if it is not the agent's."""
+) -> Answer:
+    """AgentUnreachableError if there is none in time, ForeignKeyError or AgentError if it is not the agent's."""
     if session is None:
         raise AgentUnreachableError(f"{pod.address}: the fleet is closed")
     asked = Asked(call.method, call.path, pod.uid, time.time_ns() // 1_000_000, secrets.token_hex(16), call.body.digest)
@@ -89,10 +102,11 @@ async def request(
         words = f"no answer in {seconds:g} s" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         raise AgentUnreachableError(f"the agent of {pod.name} at {pod.address}: {words}") from error
     offered = response.headers.get(SIGNATURE_HEADER, "")
-    if not matches(keys, asked.answer(response.status, data), offered):
+    found = standing(keys, asked.answer(response.status, data), offered)
+    if found is Standing.STRANGE:
         said = "is not signed with the slice's key" if offered else "is not signed"
-        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer, {response.status}, {said}")
-    return response.status, _object(data, pod)
+        raise ForeignKeyError(f"the agent of {pod.name} at {pod.address}: its answer, {response.status}, {said}")
+    return Answer(response.status, _object(data, pod), found)
 
 
 async def _bounded(response: aiohttp.ClientResponse, pod: AgentPod) -> bytes:

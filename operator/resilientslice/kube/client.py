@@ -16,6 +16,7 @@ from resilientslice.kube.session import Guard, Session, unguarded
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 CHUNK = 100
 """Objects of one page of a list. Parsed they take some 50 KB each, and memory once taken is seldom given back."""
 
@@ -126,6 +127,24 @@ class KubeClient:
         path = kind.path(metadata.get("namespace"), metadata["name"])
         return await self._session.request(
             "PUT", path, kind=kind, verb="update", what=described(obj), body=obj, guard=self._guard
+        )
+
+    async def merge(
+        self, kind: Kind, namespace: str | None, name: str, change: Mapping[str, Any], *, manager: str
+    ) -> Object:
+        """Change the fields given and remove those that are None, whoever set them; returns the object as stored.
+
+        With a resource version in its metadata raises ConflictError when the object has changed since.
+        """
+        return await self._session.request(
+            "PATCH",
+            kind.path(namespace, name),
+            kind=kind,
+            what=_what(kind, namespace, name),
+            query={"fieldManager": manager},
+            body=change,
+            content_type=MERGE_PATCH,
+            guard=self._guard,
         )
 
     async def delete(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from resilientslice.kube.cache import Child
 from resilientslice.observe.proxies import Seen
+from resilientslice.observe.rollouts import is_proxies, rolls
 from resilientslice.observe.troubles import workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import ChildId
@@ -12,6 +13,7 @@ from resilientslice.reconcile.conflict_words import field_conflicts, name_confli
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Trouble
 from resilientslice.reconcile.retakes import Contests
+from resilientslice.reconcile.rollouts import Queued
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Obstacles:
     contests: Contests = field(default_factory=Contests)
     refused: tuple[Trouble, ...] = ()
     pods: tuple[Trouble, ...] = ()
+    queued: Queued | None = None
 
 
 def gather(
@@ -35,6 +38,8 @@ def gather(
         attempts=seen.attempts,
         active=seen.active,
         ejections=seen.ejections,
+        proxies_roll=any(rolls(child) for child in known if is_proxies(child, uid)),
+        queued=obstacles.queued,
         troubles=(
             *obstacles.refused,
             *name_conflicts(sorted(obstacles.strangers)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.canary.state import Attempts
+from resilientslice.canary.state import Attempts, Event
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import SliceKey
 from resilientslice.reconcile.observed import EjectedHost, Proxies
@@ -25,13 +25,22 @@ class Seen:
     ejections: tuple[EjectedHost, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """Of the agents' key. `deadline`: when to look again if nothing happens before, in seconds since the epoch."""
+
+    events: tuple[Event, ...] = ()
+    deadline: float | None = None
+
+
 class Agents(Protocol):
     """Nothing here raises for an agent that doesn't answer: it is left out of what is seen."""
 
-    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice) -> None:
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         """The pods with an Envoy that there are now. Asks nobody when they are the same as before.
 
-        Raises UnusableKeyError when the slice's agents can't be spoken to.
+        `rotation` is the value of the slice's annotation that asks for another key, empty without one. Raises
+        UnusableKeyError when the slice's agents can't be spoken to.
         """
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
@@ -40,6 +49,9 @@ class Agents(Protocol):
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         """Hand a configuration to every agent at once; returns when each has answered or was given up, with the epoch
         that it was sent under. Raises NotLeadingError when nothing may be sent."""
+
+    async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
+        """Replace the agents' key, or drop the former one, if it is time. Asks and writes nothing otherwise."""
 
     def forget(self, key: SliceKey) -> None:
         """The slice is gone."""

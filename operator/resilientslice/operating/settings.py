@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
 
 
@@ -16,6 +17,8 @@ class OperatorSettings:
     host: str = "0.0.0.0"
     port: int = 8080
     workers: int = 8
+    proxy_rollouts: int = PROXY_ROLLOUTS
+    """Slices whose proxies are replaced at a time when a new version of the operator changes them."""
     images: Images = field(default_factory=Images)
     drain_seconds: float = 10.0
     """How long passes that are under way may take to end when the process is asked to stop."""

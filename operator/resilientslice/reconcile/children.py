@@ -47,27 +47,37 @@ class Child(Protocol):
 
 class Note(NamedTuple):
     """`fields`: `ownership.owned_shape` of what we applied. `holds_replicas`: `replicas` is among it. `failure`: why
-    its controller could not make its pods, if it said so."""
+    its controller could not make its pods, if it said so. `stuck`: its controller says that its rollout does not get
+    on."""
 
     fields: str = ""
     holds_replicas: bool = False
     failure: str = ""
+    stuck: bool = False
 
 
 def noted(live: Mapping[str, Any]) -> str:
     """Of an object as the API server sends it, `managedFields` included."""
     fields = applied_fields(live, MANAGER)
-    holds = "r" if "f:replicas" in fields.get("f:spec", {}) else ""
-    return "\t".join((owned_shape(live, fields), holds, _failure(live))).rstrip("\t")
+    flags = ("r" if "f:replicas" in fields.get("f:spec", {}) else "") + ("s" if _stuck(live) else "")
+    return "\t".join((owned_shape(live, fields), flags, _failure(live))).rstrip("\t")
 
 
 def note_of(child: Child) -> Note:
-    fields, holds, failure = (*child.shape.split("\t", 2), "", "")[:3]
-    return Note(fields, bool(holds), failure)
+    fields, flags, failure = (*child.shape.split("\t", 2), "", "")[:3]
+    return Note(fields, "r" in flags, failure, "s" in flags)
 
 
 def _failure(live: Mapping[str, Any]) -> str:
-    for condition in (live.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return str(condition.get("message") or condition.get("reason") or "its pods are refused")[:MESSAGE_LENGTH]
-    return ""
+    found = _condition(live, "ReplicaFailure", "True")
+    return str(found.get("message") or found.get("reason") or "its pods are refused")[:MESSAGE_LENGTH] if found else ""
+
+
+def _stuck(live: Mapping[str, Any]) -> bool:
+    """A Deployment whose `progressDeadlineSeconds` are over."""
+    return bool(_condition(live, "Progressing", "False"))
+
+
+def _condition(live: Mapping[str, Any], kind: str, status: str) -> Mapping[str, Any]:
+    conditions = (live.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == kind and one.get("status") == status), {})

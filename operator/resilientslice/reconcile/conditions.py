@@ -7,6 +7,7 @@ from typing import Literal
 from resilientslice.api.status import Condition, ConditionType
 from resilientslice.canary.state import Phase, Reason
 from resilientslice.reconcile.observed import Trouble, TroubleKind
+from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.reconcile.view import View
 
@@ -111,20 +112,39 @@ def _trusts_everyone(view: View) -> bool:
 
 
 def _reconciling(view: View) -> Finding:
-    def moving(reason: str, message: str) -> Finding:
-        return Finding(ConditionType.RECONCILING, TRUE, reason, message)
-
     if view.rejected:
         return Finding(ConditionType.RECONCILING, FALSE, "ConfigRejected", "Waits for an edit; see Stalled.")
-    if view.canary_moves:
-        return moving(f"Canary{view.state.phase}", _with_pods(view, view.waits))
-    if view.rolling:
-        return moving("RollingOut", _with_pods(view, f"Waits for {', '.join(view.rolling)}."))
-    if not view.accepted:
-        return moving("ConfigPending", "Waits until every Envoy has acknowledged its configuration.")
+    under_way = _under_way(view)
+    if under_way:
+        return Finding(ConditionType.RECONCILING, TRUE, *under_way)
     if view.state.reason is Reason.STALE_WEIGHT:
         return Finding(ConditionType.RECONCILING, FALSE, "StaleWeight", view.waits)
     return Finding(ConditionType.RECONCILING, FALSE, "AtRest", view.waits)
+
+
+def _under_way(view: View) -> tuple[str, str] | None:
+    """Reason and message."""
+    if view.canary_moves:
+        return f"Canary{view.state.phase}", _with_pods(view, view.waits)
+    if view.rolling:
+        return "RollingOut", _with_pods(view, f"Waits for {', '.join(view.rolling)}.")
+    if view.observed.queued is not None:
+        return "ProxyUpdateQueued", _in_line(view.observed.queued)
+    if not view.accepted:
+        return "ConfigPending", "Waits until every Envoy has acknowledged its configuration."
+    return None
+
+
+def _in_line(queued: Queued) -> str:
+    before = f"at most {queued.before} go before this one" if queued.before else "this one is next"
+    said = (
+        "The operator's new version changes the proxies; the old ones serve until it is their turn. Those of "
+        f"{queued.places} slices are replaced at a time, and {before}."
+    )
+    if not queued.stuck:
+        return said
+    more = f" and {queued.unnamed} more" if queued.unnamed else ""
+    return f"{said} These don't get on, and keep their places: {', '.join(queued.stuck)}{more}."
 
 
 def _stalled(view: View) -> Finding:

@@ -11,8 +11,9 @@ from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
 from resilientslice.reconcile.children import DIGEST_ANNOTATION, REVISION_ANNOTATION, ChildId
 from resilientslice.reconcile.ownership import rendered_shape
 from resilientslice.reconcile.plan import Desired
-from resilientslice.render.metadata import Object
-from resilientslice.render.names import LABEL_SERVICE, LABEL_TRACK, Track
+from resilientslice.reconcile.rollouts import ASKED_ANNOTATION
+from resilientslice.render.metadata import Component, Object
+from resilientslice.render.names import LABEL_COMPONENT, LABEL_SERVICE, LABEL_TRACK, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Expected:
     def object(self) -> Object:
         """A copy of its own."""
         found: Object = json.loads(zlib.decompress(self.packed))
+        return found
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self.object["metadata"]["annotations"]
         return found
 
 
@@ -72,9 +78,9 @@ def digest_of(made: Mapping[str, Any]) -> str:
 
 def _expected(desired: Desired, made: Object, sizes: Mapping[str, Any]) -> Expected:
     whole = owned(desired.slice_, made)
-    template = _template_digest(desired, made)
-    if template:
-        whole = annotated(whole, {REVISION_ANNOTATION: template})
+    notes = _notes(desired, made)
+    if notes:
+        whole = annotated(whole, notes)
     digest = digest_of(whole)
     whole = annotated(whole, {DIGEST_ANNOTATION: digest})
     return Expected(
@@ -84,6 +90,16 @@ def _expected(desired: Desired, made: Object, sizes: Mapping[str, Any]) -> Expec
         first_replicas=_first_replicas(desired, made, sizes),
         packed=zlib.compress(json.dumps(whole, separators=(",", ":")).encode(), level=1),
     )
+
+
+def _notes(desired: Desired, made: Mapping[str, Any]) -> dict[str, str]:
+    """On Deployments of services and of proxies: what their pods are made from."""
+    labels = made["metadata"].get("labels", {})
+    if made["kind"] == "Deployment" and labels.get(LABEL_COMPONENT) == Component.PROXY:
+        asked = desired.slice_.spec.proxy.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return {REVISION_ANNOTATION: digest_of(made["spec"]["template"]), ASKED_ANNOTATION: digest_of(asked)}
+    template = _template_digest(desired, made)
+    return {REVISION_ANNOTATION: template} if template else {}
 
 
 def _template_digest(desired: Desired, made: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from resilientslice.canary.state import Attempts
 from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.rollouts import Queued
 from resilientslice.render.names import Track
 
 
@@ -101,5 +102,9 @@ class Observed:
     budget: bool | None = None
     """There is error budget left; None if nobody counts it."""
     ejections: tuple[EjectedHost, ...] = ()
+    proxies_roll: bool = False
+    """The Envoys' own pods are being replaced, or not all there."""
+    queued: Queued | None = None
+    """They are to be replaced, and others go first."""
     troubles: tuple[Trouble, ...] = ()
     """What stands in the way, the most important first."""

@@ -56,8 +56,9 @@ class View:
 
     @cached_property
     def rolling(self) -> tuple[str, ...]:
-        """Stable services that don't all run the stable revision and are ready."""
-        return pending(self.observed.workloads, self.memory.stable, Track.STABLE, self.memory.stable.services)
+        """What doesn't all run what it is to run, or isn't ready: stable services, and the proxies."""
+        services = pending(self.observed.workloads, self.memory.stable, Track.STABLE, self.memory.stable.services)
+        return (*services, "the proxies") if self.observed.proxies_roll else services
 
     @property
     def serves(self) -> bool:

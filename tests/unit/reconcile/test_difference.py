@@ -67,7 +67,7 @@ def test_a_deployment_says_which_template_it_runs(cluster, expected):
     stable = cluster.plan.memory.stable.services
     annotations = expected[API].object["metadata"]["annotations"]
     assert annotations[REVISION_ANNOTATION] == stable["api"].digest
-    assert REVISION_ANNOTATION not in expected["Deployment", "shop-proxy"].object["metadata"]["annotations"]
+    assert REVISION_ANNOTATION not in expected["Service", "shop-api"].object["metadata"]["annotations"]
 
 
 def test_a_canary_says_its_own(cluster):

@@ -1,0 +1,40 @@
+"""The Deployment of a slice's proxies as a rollout: whether it has ended, and whether it is known that it won't."""
+
+from collections.abc import Mapping
+
+from resilientslice.kube.cache import Child, ChildKey
+from resilientslice.kube.kinds import DEPLOYMENT, SliceKey
+from resilientslice.reconcile.children import note_of
+from resilientslice.render.metadata import Component
+from resilientslice.render.names import LABEL_COMPONENT, proxy_name
+
+Known = Mapping[ChildKey, Child]
+
+
+def proxy_deployment(key: SliceKey, children: Known) -> Child | None:
+    """None while there is none, or it is on its way out, or nobody's."""
+    child = children.get((DEPLOYMENT.kind, proxy_name(key.name)))
+    return child if child is not None and child.owner_uid and not child.deleting else None
+
+
+def is_proxies(child: Child, uid: str) -> bool:
+    """The Deployment of the proxies of the slice with this UID."""
+    ours = child.kind == DEPLOYMENT.kind and child.owner_uid == uid and not child.deleting
+    return ours and child.labels.get(LABEL_COMPONENT) == Component.PROXY
+
+
+def rolls(child: Child | None) -> bool:
+    """Not every pod that there is to be runs the newest template and is available, or older ones are left.
+
+    What was written a moment ago rolls: its controller has not counted since.
+    """
+    if child is None:
+        return False
+    counts, wanted = child.counts, 1 if child.replicas is None else child.replicas
+    settled = counts.updated == counts.replicas == wanted and counts.available >= wanted
+    return counts.observed_generation < child.generation or not settled
+
+
+def stuck(child: Child | None) -> bool:
+    """It has rolled for longer than its `progressDeadlineSeconds`, as its controller says."""
+    return child is not None and rolls(child) and note_of(child).stuck
