@@ -312,8 +312,9 @@ class Reconciler:
         if proxies in withheld or proxies not in expected:
             self._leave_line(key, held)
             return set()
-        held.queued = self._rollouts.look(key, expected[proxies])
-        return {proxies} if held.queued else set()
+        found = self._rollouts.look(key, expected[proxies])
+        held.again, held.queued = held.again or found != held.queued, found
+        return {proxies} if found else set()
 
     def _leave_line(self, key: SliceKey, held: Held) -> None:
         held.queued = None

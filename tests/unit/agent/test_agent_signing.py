@@ -10,6 +10,7 @@ from resilientslice.agent.signing import (
     Nonces,
     Refused,
     SigningKeys,
+    Standing,
     UnusableKeyError,
     body_digest,
     judge,
@@ -17,9 +18,11 @@ from resilientslice.agent.signing import (
     read_request,
     request_headers,
     signatures,
+    standing,
 )
 
 ONE, TWO = (SigningKeys.of(character * 32) for character in (b"1", b"2"))
+OLDER, OLD, NEW = (SigningKeys.of(character * 32) for character in (b"3", b"4", b"5"))
 NOW = 1_700_000_000_000
 ASKED = Asked("PUT", "/config", "uid", NOW, "0" * 32, body_digest(b"body"))
 
@@ -55,6 +58,24 @@ def test_a_key_of_either_side_is_enough_while_it_is_replaced():
     old, both, new = ONE, SigningKeys(TWO.current, ONE.current), TWO
     for mine, theirs, count in [(both, old, True), (old, both, True), (both, new, True), (old, new, False)]:
         assert matches(theirs, ASKED.signed, signatures(mine, ASKED.signed)) is count
+
+
+@pytest.mark.parametrize(
+    ("agent", "found"),
+    [
+        (NEW, Standing.CURRENT),
+        (SigningKeys(NEW.current, OLD.current), Standing.CURRENT),
+        (OLD, Standing.FORMER),
+        (SigningKeys(OLD.current, OLDER.current), Standing.FORMER),
+        (SigningKeys(OLDER.current, NEW.current), Standing.NEWER),
+        (SigningKeys(OLDER.current, OLD.current), Standing.NEWER),
+        (OLDER, Standing.STRANGE),
+    ],
+)
+def test_an_answer_tells_what_its_agent_knows_of_the_keys(agent, found):
+    ours = SigningKeys(NEW.current, OLD.current)
+    assert standing(ours, ASKED.signed, signatures(agent, ASKED.signed)) is found
+    assert standing(ours, ASKED.signed, "") is Standing.STRANGE
 
 
 def test_an_answer_belongs_to_one_request_and_is_no_request():
