@@ -241,7 +241,9 @@ async def test_a_broken_secret_stalls_and_mends_without_a_restart(world):
     await world.deliver(0, 1)
     assert await world.look()
     await world.reconcile(NAME)
-    assert "the key has 5 bytes" in (await world.condition(NAME, "Stalled"))[2]
+    _, reason, message = await world.condition(NAME, "Stalled")
+    assert reason == "UnusableKey"
+    assert f"Secret {SECRET_NAME}, current: the key has 5 bytes" in message
     assert world.deadline is not None
     await world.change_secret({"data": {"current": encoded(new_key())}})
     await world.deliver(0, 1)

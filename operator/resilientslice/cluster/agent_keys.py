@@ -210,7 +210,10 @@ def signing_keys(secret: Object) -> SigningKeys:
         found = {key: base64.b64decode(data[key], validate=True) for key in ("current", "previous") if data.get(key)}
     except (binascii.Error, ValueError) as error:
         raise UnusableKeyError(f"Secret {name} is no base64; delete it to have a new one made") from error
-    return SigningKeys.of(found.get("current", b""), found.get("previous"))
+    try:
+        return SigningKeys.of(found.get("current", b""), found.get("previous"))
+    except UnusableKeyError as error:
+        raise UnusableKeyError(f"Secret {name}, {error}; delete it to have a new one made") from error
 
 
 def _former_since(keys: SigningKeys, noted: Object, now: float, before: KeySecret | None) -> float:

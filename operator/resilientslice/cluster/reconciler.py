@@ -44,7 +44,7 @@ from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
 from resilientslice.reconcile.revisions import wanted_revision
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
-from resilientslice.reconcile.status import invalid_status
+from resilientslice.reconcile.status import invalid_status, stalled_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
@@ -148,7 +148,7 @@ class Reconciler:
             return await self._stall(key, raw, held, understood.status, str(error))
         except UnusableKeyError as error:
             # nobody tells when it is mended: Secrets are not watched
-            stalled = await self._stall(key, raw, held, understood.status, str(error))
+            stalled = await self._stall(key, raw, held, understood.status, str(error), reason="UnusableKey")
             return Result(min(stalled.next_deadline or inf, self._clock() + KEY_SECONDS))
         return await self._pass(key, raw, held, understood.slice_)
 
@@ -332,12 +332,17 @@ class Reconciler:
             times.append(now + DRAIN_SECONDS)
         return min(times, default=None)
 
-    async def _stall(self, key: SliceKey, raw: Object, held: Held, before: Status, problems: str) -> Result:
-        """Nothing is touched; the last good configuration serves."""
+    async def _stall(
+        self, key: SliceKey, raw: Object, held: Held, before: Status, problems: str, *, reason: str = ""
+    ) -> Result:
+        """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected."""
         self._leave_line(key, held)
         generation = raw["metadata"].get("generation", 0)
         now = self._clock()
-        after = invalid_status(before, generation, problems, now)
+        if reason:
+            after = stalled_status(before, generation, reason, problems, now)
+        else:
+            after = invalid_status(before, generation, problems, now)
         return Result(await self._report.write(key, raw, held, before=before, after=after, now=now))
 
     async def _load(self, key: SliceKey, held: Held) -> None:

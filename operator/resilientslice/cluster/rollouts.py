@@ -4,7 +4,7 @@ The count is made from the children that are known, so a restart loses nothing. 
 given a place and has not been seen using it, and who asked in vain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -50,8 +50,7 @@ class ProxyRollouts:
             self._rolling.add(key)
             return None
         self._waiting.add(key)
-        maybe = (other for other in self._slices.keys() if other in self._waiting or other not in self._looked)  # noqa: SIM118
-        return queued(key, maybe, self._stuck, self._places)
+        return queued(key, self._perhaps_waiting(), self._stuck, self._places)
 
     def settle(self, key: SliceKey) -> None:
         """What was to be written was written, or not tried: from now on the children tell."""
@@ -63,6 +62,12 @@ class ProxyRollouts:
         for known in (self._looked, self._waiting, self._given):
             known.discard(key)
         self._noticed(key, None)
+
+    def _perhaps_waiting(self) -> Iterator[SliceKey]:
+        """Also those that were not looked at since the start: nobody's place is to seem better for that."""
+        for key in self._slices.keys():  # noqa: SIM118 - not a mapping
+            if key in self._waiting or (key not in self._looked and key not in self._rolling):
+                yield key
 
     def _deployment(self, key: SliceKey) -> Child | None:
         return proxy_deployment(key, self._children.of(key))

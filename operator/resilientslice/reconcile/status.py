@@ -70,15 +70,15 @@ def suspended_status(slice_: ResilientSlice, now: float) -> Status:
 
 
 def invalid_status(previous: Status, generation: int, problems: str, now: float) -> Status:
-    """Of a resource that can't be understood. What was observed before stays: the last good configuration serves."""
+    """Of a resource that can't be understood."""
+    return stalled_status(previous, generation, "InvalidSpec", f"Correct the resource: {problems}", now)
+
+
+def stalled_status(previous: Status, generation: int, reason: str, advice: str, now: float) -> Status:
+    """Of a slice that nothing can be done about. What was observed before stays: the last good configuration serves."""
     findings = (
-        Finding(ConditionType.RECONCILING, FALSE, "InvalidSpec", "Waits for an edit; see Stalled."),
-        Finding(
-            ConditionType.STALLED,
-            TRUE,
-            "InvalidSpec",
-            f"Nothing was changed, what ran before goes on. Correct the resource: {problems}",
-        ),
+        Finding(ConditionType.RECONCILING, FALSE, reason, "Waits for an edit; see Stalled."),
+        Finding(ConditionType.STALLED, TRUE, reason, f"Nothing was changed, what ran before goes on. {advice}"),
     )
     types = {finding.type.value for finding in findings}
     kept = (condition for condition in previous.conditions if condition.type not in types)

@@ -277,3 +277,14 @@ def test_a_change_of_nothing_in_the_pods_hands_its_place_on():
     at.children.saw({**live, "metadata": metadata})
     at.rollouts.settle(one)
     assert list(at.woken) == [two]
+
+
+def test_a_restarted_operator_takes_those_it_has_not_looked_at_for_waiting():
+    """Else each status would be written anew while it looks at one slice after the other."""
+    at = Cluster(12, 1)
+    at.work()
+    last = max(at.keys)
+    before = at.do(last)
+    assert before.before == 10
+    at.restart()
+    assert at.do(last) == before

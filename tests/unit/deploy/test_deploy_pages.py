@@ -11,12 +11,13 @@ from resilientslice.render.images import DEFAULT_IMAGES
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "resilientslice"
-PAGES = ("install", "upgrade", "rbac", "troubleshooting")
+PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys")
 REASONS = {
     "reconcile/conditions.py": (r'_not_ready\("(\w+)"', r'_pods_reason\(view, "(\w+)"\)', r'STALLED, TRUE, "(\w+)"'),
     "reconcile/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
     "observe/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
     "cluster/trouble.py": (r'return \(?"([A-Z]\w+)", ',),
+    "cluster/reconciler.py": (r'reason="(\w+)"',),
     "cluster/credentials.py": (r'_refused\("(\w+)"',),
 }
 """Where reasons that somebody has to act on are written."""

@@ -38,6 +38,8 @@ class FakeAgent:
     p99: dict[str, float] = field(default_factory=dict)
     refusal: tuple[int, dict[str, object]] | None = None
     hanging: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """A request came while it was hanging."""
     pushes: int = 0
 
     async def put(self, request: web.Request) -> web.Response:
@@ -68,6 +70,7 @@ class FakeAgent:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.hanging is not None:
+            self.arrived.set()
             await self.hanging.wait()
         handler = self.put if request.method == "PUT" else self.get
         return await self.guard.middleware(request, handler)

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from resilientslice.agent.resources import json_digest
 from resilientslice.canary.state import Attempts
 from resilientslice.fleet import Accepted, AgentPod, Rejected, SigningKeys, Stale, Unreachable, new_key
@@ -144,3 +146,53 @@ async def test_ejections_say_how_many_envoys_agree_and_which_pod_it_is(fleet, fa
         ("api", "10.0.0.1:80", 2, "api-7"),
         ("api", "10.0.0.2:80", 1, ""),
     ]
+
+
+async def test_what_agents_show_to_know_of_the_keys_is_remembered(fleet, fakes, pods, keys, key_dir):
+    assert not fleet.view(KEY).all_know_key, "nobody has answered yet"
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).all_know_key
+    new = new_key()
+    rotated = SigningKeys.of(new.encode(), keys.current)
+    fleet.set_keys(KEY, rotated)
+    assert fleet.view(KEY).without_key == ("fake-1", "fake-2"), "what they know of the former key proves nothing"
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).without_key == ("fake-1", "fake-2")
+    assert not fleet.doubted(KEY)
+    (key_dir / "previous").write_bytes(keys.current)
+    (key_dir / "current").write_text(new)
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert fleet.view(KEY).all_know_key
+    fleet.set_members(KEY, [], rotated)
+    assert not fleet.view(KEY).all_know_key, "nobody is there who could know it"
+
+
+@pytest.mark.parametrize("former", [True, False])
+async def test_an_agent_that_knows_another_key_casts_doubt_until_it_was_looked_into(
+    fleet, fakes, pods, keys, key_dir, former
+):
+    if former:
+        (key_dir / "previous").write_bytes(keys.current)
+    (key_dir / "current").write_text(new_key())
+    await fleet.poll(KEY)
+    assert fleet.doubted(KEY)
+    fleet.set_keys(KEY, keys)
+    assert not fleet.doubted(KEY)
+
+
+async def test_an_agent_that_does_not_answer_casts_no_doubt(fleet, keys):
+    fleet.set_members(KEY, [AgentPod("gone", "gone", "127.0.0.1:1", ready=True)], keys)
+    await fleet.poll(KEY)
+    assert not fleet.doubted(KEY)
+
+
+async def test_an_answer_to_a_question_under_the_former_keys_says_nothing_of_the_new_ones(fleet, fakes, keys):
+    slow = agents(fakes)[0]
+    slow.hanging = asyncio.Event()
+    asking = asyncio.create_task(fleet.poll(KEY))
+    await slow.arrived.wait()
+    fleet.set_keys(KEY, SigningKeys.of(new_key().encode(), keys.current))
+    slow.hanging.set()
+    await asking
+    assert "fake-1" in fleet.view(KEY).without_key
+    assert not fleet.doubted(KEY)

@@ -6,6 +6,7 @@ from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import SliceKey
 from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Seen
+from resilientslice.observe.rollouts import proxy_deployment, rolls, stuck
 from resilientslice.observe.troubles import pod_troubles, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import noted
@@ -137,3 +138,43 @@ def test_everything_is_put_together_the_most_important_first():
     observed = gather(None, children(deployment()), "u", seen, obstacles, now=0.0)
     assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "NameTaken", "CrashLoop"]
     assert (observed.proxies, observed.active, set(observed.workloads)) == (seen.proxies, 3, {("api", Track.STABLE)})
+
+
+PROXY = {"app.kubernetes.io/component": "proxy"}
+WHOLE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+LATE = {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "rolling"),
+    [
+        ({}, False),
+        ({"observedGeneration": 1}, True),  # written a moment ago
+        ({"updatedReplicas": 2}, True),
+        ({"replicas": 4}, True),  # an old one is left
+        ({"availableReplicas": 2}, True),
+        ({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}, True),
+    ],
+)
+def test_proxies_roll_until_all_are_new_and_available(change, rolling):
+    status = WHOLE | change
+    (child,) = children(deployment("shop-proxy", labels=PROXY, status=status))
+    assert rolls(child) is rolling
+    assert gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll is rolling
+    assert gather(None, [child], "other", Seen(), Obstacles(), now=0.0).proxies_roll is False
+    (late,) = children(deployment("shop-proxy", labels=PROXY, status=status | LATE))
+    assert stuck(late) is rolling
+    assert not stuck(child)
+
+
+@pytest.mark.parametrize("other", [{"deletionTimestamp": "now"}, {"ownerReferences": []}])
+def test_proxies_that_are_nobodys_or_end_hold_no_place(other):
+    known = Children(on_change=lambda key: None, shape=noted)
+    known.told(deployment("shop-proxy", labels=PROXY, **other))
+    assert proxy_deployment(KEY, known.of(KEY)) is None
+    assert not rolls(None)
+
+
+def test_a_service_that_rolls_is_not_the_proxies():
+    (child,) = children(deployment(status={"updatedReplicas": 1}))
+    assert not gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll

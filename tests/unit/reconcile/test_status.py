@@ -6,7 +6,8 @@ import pytest
 
 from resilientslice.api.status import Condition, ConditionType
 from resilientslice.reconcile.conditions import EVERYONE_TRUSTED
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Workload
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.render.names import Track
 
@@ -300,3 +301,26 @@ def test_conditions_of_others_stay(cluster):
 )
 def test_times_are_whole_seconds_in_utc(seconds, said):
     assert rfc3339(seconds) == said
+
+
+def test_proxies_that_wait_for_their_turn_serve_and_say_who_is_before_them(cluster):
+    cluster.settle()
+    cluster.see(queued=Queued(before=20, places=5)).reconcile()
+    assert conditions(cluster) == READY | {"Reconciling": "True"}
+    assert cluster.condition("Reconciling") == ("True", "ProxyUpdateQueued")
+    assert cluster.plan.status.phase == "Progressing"
+    said = "Those of 5 slices are replaced at a time, and at most 20 go before this one."
+    assert message(cluster, "Reconciling").endswith(said)
+    cluster.see(queued=Queued(0, 1, ("a/b", "c/d"), unnamed=2)).reconcile()
+    said = "and this one is next. These don't get on, and keep their places: a/b, c/d and 2 more."
+    assert message(cluster, "Reconciling").endswith(said)
+    cluster.see(queued=None).reconcile()
+    assert conditions(cluster) == READY
+
+
+def test_proxies_that_are_replaced_say_so_and_why_they_dont_come_up(cluster):
+    cluster.settle()
+    trouble = Trouble(TroubleKind.PODS, "ImagePullFailed", "shop-proxy: its image can't be pulled.")
+    cluster.see(proxies_roll=True, troubles=(trouble,)).reconcile()
+    assert conditions(cluster) == READY | {"Reconciling": "True"}
+    assert message(cluster, "Reconciling") == f"Waits for the proxies. {trouble.message}"
