@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import click
 import helm_python
 import kubernetes_validate
 import pytest
@@ -196,7 +197,17 @@ def test_the_command_takes_what_the_chart_gives_it(name, monkeypatch):
     assert taken["namespaces"] == tuple(values.get("namespaces", ()))
     assert (taken["lease_namespace"], taken["lease_name"]) == ("system", "resilientslice-operator")
     assert taken["listen"] == ("0.0.0.0", container["ports"][0]["containerPort"])
-    assert taken["workers"] == 8
+    assert (taken["workers"], taken["proxy_rollouts"]) == (8, 5)
     registry = values["registry"] + "/" if "registry" in values else ""
     assert taken["image_envoy"] == registry + DEFAULT_IMAGES.envoy
     assert taken["image_pull_secrets"] == tuple(values.get("sliceImages", {}).get("pullSecrets", ()))
+
+
+@pytest.mark.parametrize(("given", "taken"), [("2", 2), ("0", None), ("many", None)])
+def test_the_number_of_rollouts_can_be_given_by_a_variable(given, taken, monkeypatch):
+    monkeypatch.setenv("RSLICE_PROXY_ROLLOUTS", given)
+    if taken is None:
+        with pytest.raises(click.BadParameter):
+            command.make_context("operator", [])
+    else:
+        assert command.make_context("operator", []).params["proxy_rollouts"] == taken
