@@ -54,8 +54,8 @@ def test_an_operators_own_choice_is_told_from_an_edit(cluster):
 
 
 @pytest.mark.parametrize(
-    ("key", "rolling", "goes"),
-    [(A, (), True), (A, (B,), True), (A, (B, C), False), (A, (A, C), True), (A, (A, B, C), True)],
+    ("rolling", "goes"),
+    [((), True), ((B,), True), ((B, C), False), ((A, C), True), ((A, B, C), True)],
 )
 def test_one_that_rolls_has_its_place_already(rolling, goes):
     assert turn(A, rolling, 2) is goes
