@@ -143,7 +143,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, places=st.integers(1, 4))
 def test_never_more_at_a_time_and_everybodys_turn_comes(events, places):
     at = Cluster(12, places)

@@ -1,7 +1,7 @@
 """When a key is replaced, when its former one goes, and how often a doubt may cost a reading."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilientslice.reconcile.key_rotation import (
@@ -42,6 +42,7 @@ def test_what_is_to_be_done(note, asked, known_by_all, step):
     assert key_step(note, asked, known_by_all=known_by_all, now=NOW) is step
 
 
+@settings(deadline=None)
 @given(
     ours=st.booleans(),
     followed=st.text(max_size=2),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilientslice.reconcile.children import REVISION_ANNOTATION
@@ -73,6 +73,7 @@ def test_as_many_are_woken_as_there_are_places(rolling, woken):
     assert next_in_line({C, A, B}, rolling, 2) == woken
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20_000))
 def test_a_rough_figure_is_an_upper_bound_that_is_not_far_off(count):
     assert count <= rough(count) <= 2.5 * count
