@@ -6,13 +6,13 @@ from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event
+from resilientslice.cluster.shared import Shared
 from resilientslice.cluster.trouble import Refusal
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Trouble
 from resilientslice.reconcile.retakes import Contests
-from resilientslice.render.metadata import Object
 from resilientslice.render.revision import Revision
 
 Epoch = tuple[int, int]
@@ -32,14 +32,13 @@ class Held:
     """Something was learned in this pass that its status doesn't say yet."""
     slice_: ResilientSlice | None = None
     """As parsed from the generation in it."""
+    settled: ResilientSlice | None = None
+    """`slice_`, once its parts are shared with other slices."""
     expected: Mapping[ChildId, Expected] = field(default_factory=dict)
     basis: tuple[Any, ...] = ()
     """What `expected` was rendered from."""
     config: str = ""
     """Digest of the Envoys' configuration in `expected`."""
-    state: Expected | None = None
-    state_of: Object = field(default_factory=dict)
-    """What `state` was made from."""
     wanted: tuple[tuple[Any, ...], Revision] | None = None
     """The revision that the spec asks for, and what it was worked out from."""
     revisions: frozenset[str] = frozenset()
@@ -63,6 +62,12 @@ class Held:
     """Of the configuration that was pushed last."""
     credentials: frozenset[str] = frozenset()
     """Secrets that are known to be there."""
+
+    def settle(self, shared: Shared) -> None:
+        """After a pass: what was parsed or loaded in it stays for long, so it is kept with what other slices have."""
+        if self.slice_ is not self.settled:
+            self.slice_ = self.settled = shared.of(self.slice_)
+            self.memory, self.wanted, self.basis = (shared.of(held) for held in (self.memory, self.wanted, self.basis))
 
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""
