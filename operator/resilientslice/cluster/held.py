@@ -6,7 +6,7 @@ from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event
-from resilientslice.cluster.shared import Shared
+from resilientslice.cluster.shared import Shared, graft
 from resilientslice.cluster.trouble import Refusal
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
@@ -33,7 +33,9 @@ class Held:
     slice_: ResilientSlice | None = None
     """As parsed from the generation in it."""
     settled: ResilientSlice | None = None
-    """`slice_`, once its parts are shared with other slices."""
+    shared: tuple[object, ...] = (None, None, ())
+    """`slice_`, `wanted`, `basis` and revisions as of the last `settle`: all their parts are shared with other slices.
+    `settled` is the first of them."""
     expected: Mapping[ChildId, Expected] = field(default_factory=dict)
     basis: tuple[Any, ...] = ()
     """What `expected` was rendered from."""
@@ -65,9 +67,16 @@ class Held:
 
     def settle(self, shared: Shared) -> None:
         """After a pass: what was parsed or loaded in it stays for long, so it is kept with what other slices have."""
-        if self.slice_ is not self.settled:
-            self.slice_ = self.settled = shared.of(self.slice_)
-            self.memory, self.wanted, self.basis = (shared.of(held) for held in (self.memory, self.wanted, self.basis))
+        before, now = self.settled, (self.slice_, self.wanted, self.basis)
+        if all(one is other for one, other in zip(self.shared, now, strict=False)):
+            return
+        done = self.shared
+        if before is not None and self.slice_ is not None:
+            done += graft(self.slice_.spec, before.spec)
+        kept = shared.of((self.slice_, self.memory, self.wanted, self.basis), but=done)
+        self.slice_, self.memory, self.wanted, self.basis = kept
+        self.settled = self.slice_
+        self.shared = (self.slice_, self.wanted, self.basis, *_revisions(self.memory))
 
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""
@@ -80,3 +89,7 @@ class Held:
         found += list(self.strangers.values())
         contested = self.contests.deadline(now)
         return [*found, *([contested] if contested else []), *([self.pods_due] if self.pods_due else [])]
+
+
+def _revisions(memory: Memory | None) -> tuple[Revision | None, ...]:
+    return (memory.stable, memory.canary, *memory.history) if memory else ()

@@ -244,9 +244,7 @@ class Reconciler:
         def finished(change: Change) -> Object:
             return object_to_apply(change.id, desired, record, held.epoch)
 
-        writer = ObjectWriter(
-            self._client, self._children, key, held=held, now=now, finished=finished
-        )
+        writer = ObjectWriter(self._client, self._children, key, held=held, now=now, finished=finished)
         self.timings.mark("compare")
         try:
             await writer.carry_out(difference)

@@ -7,7 +7,7 @@ instead when it has become much; what is found twice after that is merely kept t
 """
 
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -23,12 +23,15 @@ class Shared:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._known: dict[Hashable, Any] = {}
+        self._done: set[int] = set()
 
-    def of(self, value: T) -> T:
+    def of(self, value: T, *, but: Iterable[object] = ()) -> T:
         """What equals `value` in all it is made of: `value` itself, or what was given before. Models and dataclasses
-        must be frozen: their fields are replaced by equal ones."""
+        must be frozen: their fields are replaced by equal ones. What is among `but` was given before, and is left as
+        it is."""
         if len(self._known) > self._most:
             self.forget()
+        self._done = {id(part) for part in but}
         found: T = self._shared(value)
         return found
 
@@ -37,36 +40,46 @@ class Shared:
         self._known.clear()
 
     def _shared(self, value: Any) -> Any:
-        match value:
-            case str():
-                return sys.intern(value) if type(value) is str else value
-            case BaseModel():
-                return self._model(value)
-            case dict():
-                entries = {self._shared(name): self._shared(found) for name, found in value.items()}
-                return self._known.setdefault((dict, *_tokens(entries)), entries)
-            case list():
-                items = [self._shared(item) for item in value]
-                return self._known.setdefault((list, *map(_token, items)), items)
-            case tuple() if type(value) is tuple:
-                parts = tuple(self._shared(part) for part in value)
-                return self._known.setdefault((tuple, *map(_token, parts)), parts)
-            case _ if is_dataclass(value) and not isinstance(value, type):
-                return self._dataclass(value)
-        return value
+        kind = type(value)
+        if kind is str:
+            return sys.intern(value)
+        if id(value) in self._done:
+            return value
+        if kind is dict:
+            entries = {self._shared(name): self._shared(found) for name, found in value.items()}
+            found = self._known.setdefault((dict, *_tokens(entries)), entries)
+        elif kind is list or kind is tuple:
+            items = kind(self._shared(item) for item in value)
+            found = self._known.setdefault((kind, *map(_token, items)), items)
+        elif isinstance(value, BaseModel):
+            found = self._model(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            found = self._dataclass(value)
+        else:
+            return value
+        self._done.add(id(found))
+        return found
 
-    def _model(self, model: BaseModel) -> BaseModel:
+    def _model(self, model: BaseModel) -> Any:
         state = vars(model)
         for name, value in state.items():
             state[name] = self._shared(value)
-        known: BaseModel = self._known.setdefault((type(model), *_tokens(state)), model)
-        return known
+        return self._known.setdefault((type(model), *_tokens(state)), model)
 
     def _dataclass(self, value: Any) -> Any:
         state = {entry.name: self._shared(getattr(value, entry.name)) for entry in fields(value)}
         for name, part in state.items():
             object.__setattr__(value, name, part)
         return self._known.setdefault((type(value), *_tokens(state)), value)
+
+
+def graft(model: BaseModel, before: BaseModel) -> tuple[object, ...]:
+    """Takes what `model` has in common with `before` from there; returns all that `before` is made of."""
+    state, known = vars(model), vars(before)
+    for name, value in state.items():
+        if value == known[name]:
+            state[name] = known[name]
+    return tuple(known.values())
 
 
 def _tokens(entries: Mapping[str, Any]) -> tuple[Hashable, ...]:

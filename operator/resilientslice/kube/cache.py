@@ -199,7 +199,6 @@ class Children:
             shape=self._shape(obj),
         )
 
-
     def _labels(self, labels: Mapping[str, str]) -> Mapping[str, str]:
         """Many children have the same ones, whatever their slices are called."""
         ours = _ours({name: value for name, value in labels.items() if name != LABEL_SLICE})

@@ -17,9 +17,9 @@ from resilientslice.reconcile.children import noted
 FIRST, MORE = 10, 20
 """The first pay for what all share."""
 PASSES = 3
-MOST_BYTES = 38_000
-"""Of a slice with two services, 17 children: 28 KB were measured. Before parts were shared and objects rendered again
-when they are written, it was 110."""
+MOST_BYTES = 50_000
+"""Of a slice with two services and 23 children; 39,000 were measured, and 115,000 when each slice had everything of its
+own and a copy of each of its objects."""
 
 
 def document(number: int) -> Object:
@@ -95,7 +95,7 @@ async def test_a_slice_at_rest_takes_little_memory(at_rest, agents) -> None:
     finally:
         tracemalloc.stop()
     assert not at_rest.writes, "they were at rest"
-    assert operator.children.count() >= 15 * (FIRST + MORE)
+    assert operator.children.count() >= 20 * (FIRST + MORE)
     assert (after - before) / MORE < MOST_BYTES
 
 
