@@ -8,13 +8,15 @@ instead when it has become much; what is found twice after that is merely kept t
 
 import sys
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 MOST = 2048
 """Parts that are remembered. The first of the next 70 small slices brings the common ones again."""
+
+_PLAIN = frozenset({bool, int, float, type(None)})
 
 T = TypeVar("T")
 
@@ -43,17 +45,17 @@ class Shared:
         kind = type(value)
         if kind is str:
             return sys.intern(value)
-        if id(value) in self._done:
+        if kind in _PLAIN or id(value) in self._done:
             return value
         if kind is dict:
-            entries = {self._shared(name): self._shared(found) for name, found in value.items()}
+            entries = {self._shared(name): self._shared(inner) for name, inner in value.items()}
             found = self._known.setdefault((dict, *_tokens(entries)), entries)
         elif kind is list or kind is tuple:
-            items = kind(self._shared(item) for item in value)
+            items = kind([self._shared(item) for item in value])
             found = self._known.setdefault((kind, *map(_token, items)), items)
         elif isinstance(value, BaseModel):
             found = self._model(value)
-        elif is_dataclass(value) and not isinstance(value, type):
+        elif is_dataclass(value):
             found = self._dataclass(value)
         else:
             return value
@@ -67,7 +69,7 @@ class Shared:
         return self._known.setdefault((type(model), *_tokens(state)), model)
 
     def _dataclass(self, value: Any) -> Any:
-        state = {entry.name: self._shared(getattr(value, entry.name)) for entry in fields(value)}
+        state = {name: self._shared(getattr(value, name)) for name in value.__dataclass_fields__}
         for name, part in state.items():
             object.__setattr__(value, name, part)
         return self._known.setdefault((type(value), *_tokens(state)), value)
@@ -89,6 +91,5 @@ def _tokens(entries: Mapping[str, Any]) -> tuple[Hashable, ...]:
 def _token(value: Any) -> Hashable:
     """The same for two values that are the same. Parts are known by where they are, and they stay there: whoever knows
     the token holds them."""
-    if value is None or isinstance(value, (str, int, float)):
-        return type(value), value
-    return id(value)
+    kind = type(value)
+    return (kind, value) if kind is str or kind in _PLAIN else id(value)
