@@ -72,4 +72,4 @@ def test_requirements_are_locked_with_hashes() -> None:
 def test_continuous_integration_runs_what_a_developer_runs() -> None:
     run = (ROOT / ".ci" / "run").read_text()
     (targets,) = re.findall(r"^targets=\((.*)\)$", run, re.MULTILINE)
-    assert targets.split()[1:] == ["lint", "verify", "test", "test-apiserver", "demo"]
+    assert targets.split()[1:] == ["lint", "verify", "test", "test-apiserver", "demo", "e2e-smoke"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
+from resilientslice.cluster.shared import Shared, graft
 from resilientslice.cluster.trouble import Refusal
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
@@ -13,7 +14,6 @@ from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Trouble
 from resilientslice.reconcile.retakes import Contests
 from resilientslice.reconcile.rollouts import AGAIN_SECONDS, Queued
-from resilientslice.render.metadata import Object
 from resilientslice.render.revision import Revision
 
 Epoch = tuple[int, int]
@@ -33,14 +33,15 @@ class Held:
     """Something was learned in this pass that its status doesn't say yet."""
     slice_: ResilientSlice | None = None
     """As parsed from the generation in it."""
+    settled: ResilientSlice | None = None
+    shared: tuple[object, ...] = (None, None, ())
+    """`slice_`, `wanted`, `basis` and revisions as of the last `settle`: all their parts are shared with other slices.
+    `settled` is the first of them."""
     expected: Mapping[ChildId, Expected] = field(default_factory=dict)
     basis: tuple[Any, ...] = ()
     """What `expected` was rendered from."""
     config: str = ""
     """Digest of the Envoys' configuration in `expected`."""
-    state: Expected | None = None
-    state_of: Object = field(default_factory=dict)
-    """What `state` was made from."""
     wanted: tuple[tuple[Any, ...], Revision] | None = None
     """The revision that the spec asks for, and what it was worked out from."""
     revisions: frozenset[str] = frozenset()
@@ -69,6 +70,19 @@ class Held:
     credentials: dict[str, DeletionPolicy | None] = field(default_factory=dict)
     """Stores whose Secret is known to be there, and which policy it and the volume follow; None: not both of them."""
 
+    def settle(self, shared: Shared) -> None:
+        """After a pass: what was parsed or loaded in it stays for long, so it is kept with what other slices have."""
+        before, now = self.settled, (self.slice_, self.wanted, self.basis)
+        if all(one is other for one, other in zip(self.shared, now, strict=False)):
+            return
+        done = self.shared
+        if before is not None and self.slice_ is not None:
+            done += graft(self.slice_.spec, before.spec)
+        kept = shared.of((self.slice_, self.memory, self.wanted, self.basis), but=done)
+        self.slice_, self.memory, self.wanted, self.basis = kept
+        self.settled = self.slice_
+        self.shared = (self.slice_, self.wanted, self.basis, *_revisions(self.memory))
+
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""
         refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals) if self.refusals[key].until > now)
@@ -81,3 +95,7 @@ class Held:
         contested = self.contests.deadline(now)
         timed = (contested, self.pods_due, self.key_due, now + AGAIN_SECONDS if self.queued else None)
         return [*found, *(at for at in timed if at)]
+
+
+def _revisions(memory: Memory | None) -> tuple[Revision | None, ...]:
+    return (memory.stable, memory.canary, *memory.history) if memory else ()

@@ -22,9 +22,10 @@ from resilientslice.cluster.objects import ObjectWriter
 from resilientslice.cluster.pods import PodInquiry
 from resilientslice.cluster.recent import Recent
 from resilientslice.cluster.remember import Remembering
-from resilientslice.cluster.rendered import configuration_id, expected_objects
+from resilientslice.cluster.rendered import configuration_id, expected_objects, object_to_apply
 from resilientslice.cluster.report import Report
 from resilientslice.cluster.rollouts import ProxyRollouts
+from resilientslice.cluster.shared import Shared
 from resilientslice.cluster.understood import understand
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
@@ -48,7 +49,7 @@ from resilientslice.reconcile.status import invalid_status, stalled_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
-from resilientslice.render.proxy import cluster_topology, render_pushed
+from resilientslice.render.proxy import cluster_topology
 from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed_stores
 
@@ -125,6 +126,7 @@ class Reconciler:
         self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
+        self.shared = Shared()
         self.timings = Timings()
 
     async def reconcile(self, key: SliceKey) -> Result:
@@ -171,6 +173,7 @@ class Reconciler:
             return Result(now)  # the status says so in the next pass, and nothing else in between
         later = await self._report.write(key, raw, held, before=slice_.status, after=planned.status, now=self._clock())
         self.timings.mark("status")
+        held.settle(self.shared)
         if failure is not None:
             raise failure
         return Result(self._next(held, planned, pushed, later, now))
@@ -262,9 +265,11 @@ class Reconciler:
         expected = expected_objects(desired, record, held)
         self.timings.mark("render")
         difference = self._difference(key, held, expected, desired, now)
-        writer = ObjectWriter(
-            self._client, self._children, key, held=held, now=now, finished=lambda c: _finished(c, desired, held)
-        )
+
+        def finished(change: Change) -> Object:
+            return object_to_apply(change.id, desired, record, held.epoch)
+
+        writer = ObjectWriter(self._client, self._children, key, held=held, now=now, finished=finished)
         self.timings.mark("compare")
         try:
             await writer.carry_out(difference)
@@ -373,12 +378,3 @@ def _to_push(desired: Desired, seen: Seen) -> bool:
     """A refused configuration is not offered again until it changes."""
     digest = desired.envoy.digest
     return seen.proxies.total > 0 and seen.refused != digest and not seen.proxies.all_run(digest)
-
-
-def _finished(change: Change, desired: Desired, held: Held) -> Object:
-    """The configuration is stored with the epoch that it was pushed under, so that an agent knows which is newer."""
-    made = change.expected.object
-    if change.id != configuration_id(desired.slice_.name) or held.epoch == (0, 0):
-        return made
-    pushed = render_pushed(desired.envoy, epoch=held.epoch)
-    return {**made, **pushed, "data": {**made["data"], **pushed["data"]}}

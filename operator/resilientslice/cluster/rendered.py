@@ -9,13 +9,13 @@ from resilientslice.cluster.held import Held
 from resilientslice.kube.kinds import CONFIG_MAP
 from resilientslice.observe.proxies import Epoch
 from resilientslice.reconcile.children import ChildId
-from resilientslice.reconcile.expected import Expected, expected_from, expected_of
+from resilientslice.reconcile.expected import Expected, complete, expected_from, expected_of
 from resilientslice.reconcile.plan import Desired
 from resilientslice.reconcile.record import Record
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import proxy_name
 from resilientslice.render.objects import KINDS
-from resilientslice.render.proxy import cluster_topology, render_proxy_configuration
+from resilientslice.render.proxy import cluster_topology, render_proxy_configuration, render_pushed
 
 
 def expected_objects(desired: Desired, record: Record, held: Held) -> dict[ChildId, Expected]:
@@ -26,10 +26,27 @@ def expected_objects(desired: Desired, record: Record, held: Held) -> dict[Child
     elif held.config != desired.envoy.digest:
         config = expected_from(desired, proxy_configuration(desired, (0, 0)))
         held.expected, held.config = {**held.expected, config.id: config}, desired.envoy.digest
-    state = held.state if held.state and held.state_of == record.state else expected_from(desired, record.state)
-    held.state, held.state_of = state, record.state
+    state = expected_from(desired, record.state)
     found = {**held.expected, state.id: state}
     return dict(sorted(found.items(), key=lambda entry: KINDS.index(entry[0][0])))
+
+
+def object_to_apply(child: ChildId, desired: Desired, record: Record, epoch: Epoch) -> Object:
+    """One of `expected_objects`, rendered again. The Envoys' configuration gets the epoch that it was pushed under, so
+    that an agent knows which is newer; its digest is without, or each start of an operator would write it again."""
+    if child == child_id(record.state):
+        return complete(desired, record.state)
+    if child != configuration_id(desired.slice_.name):
+        return complete(desired, next(made for made in desired.objects if child_id(made) == child))
+    bare = complete(desired, proxy_configuration(desired, (0, 0)))
+    if epoch == (0, 0):
+        return bare
+    pushed = render_pushed(desired.envoy, epoch=epoch)
+    return {**bare, **pushed, "data": {**bare["data"], **pushed["data"]}}
+
+
+def child_id(made: Object) -> ChildId:
+    return made["kind"], made["metadata"]["name"]
 
 
 def configuration_id(slice_name: str) -> ChildId:

@@ -100,6 +100,5 @@ class ProxyRollouts:
 
 
 def _waits_for_turn(child: Child, wanted: Expected) -> bool:
-    # what is wanted is packed: hardly ever does anybody have to look into it
     same = child.annotations.get(DIGEST_ANNOTATION) == wanted.digest
-    return not same and unasked(child.annotations, wanted.annotations)
+    return not same and unasked(child.annotations, wanted.notes)

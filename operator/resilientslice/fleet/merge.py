@@ -15,6 +15,7 @@ from resilientslice.reconcile.observed import EjectedHost, Proxies
 from resilientslice.render.names import Track
 
 _CANARY = f"-{Track.CANARY}"
+_ACTIVE = "hosts_rq_active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
             for cluster, counters in snapshot.clusters.items()
             if cluster.endswith(_CANARY)
         }
-    member = replace(member, snapshot=snapshot, at=at, trouble="", tallies=tallies)
+    member = replace(member, snapshot=_kept(snapshot), at=at, trouble="", tallies=tallies)
     if asked != member.asked:
         return member
     settled = snapshot.digest == snapshot.acked and snapshot.envoy.connected > 0
@@ -156,6 +157,16 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
         held=snapshot.epoch,
         fresh=True,
     )
+
+
+def _kept(snapshot: Snapshot) -> Snapshot:
+    """Without what nobody asks for: an Envoy has some fifteen counters for each cluster and listener."""
+    active = {
+        cluster: {_ACTIVE: counters[_ACTIVE]}
+        for cluster, counters in snapshot.clusters.items()
+        if cluster.endswith(_CANARY) and counters.get(_ACTIVE)
+    }
+    return replace(snapshot, clusters=active, http={}, ratelimit={})
 
 
 def silent(member: Member, reason: str) -> Member:
@@ -216,4 +227,4 @@ def _active(members: Sequence[Member], clusters: Sequence[str]) -> int | None:
     if not snapshots or any(snapshot is None for snapshot in snapshots):
         return None
     known = [snapshot.clusters for snapshot in snapshots if snapshot is not None]
-    return sum(counters.get(cluster, {}).get("hosts_rq_active", 0) for counters in known for cluster in clusters)
+    return sum(counters.get(cluster, {}).get(_ACTIVE, 0) for counters in known for cluster in clusters)

@@ -16,6 +16,8 @@ from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ChildKey = tuple[str, str]
 """Kind and name."""
+MOST_LABELS = 1000
+"""Sets of labels that are remembered, so that each is kept once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,9 @@ class Child:
     owner_uid: str
     deleting: bool
     labels: Mapping[str, str]
-    """Those of the project, and the component's."""
+    """Those of the project, and the component's; without the slice's, which is how children are looked up."""
     annotations: Mapping[str, str]
     """Those of the project."""
-    template: Mapping[str, str]
-    """Annotations of the pod template, those of the project."""
     replicas: int | None
     """`spec.replicas`; None where the kind has none."""
     counts: Counts
@@ -99,6 +99,7 @@ class Children:
         self._on_change = on_change
         self._shape = shape
         self._slices: dict[SliceKey, _Slice] = {}
+        self._known_labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._missing = {(kind.kind, namespace) for kind in (*kinds, POD) for namespace in namespaces}
 
     def of(self, key: SliceKey) -> Mapping[ChildKey, Child]:
@@ -182,23 +183,28 @@ class Children:
 
     def _child(self, obj: Object) -> Child:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
-        template = (spec.get("template") or {}).get("metadata") or {} if obj["kind"] in _TEMPLATED else {}
         return Child(
             kind=sys.intern(obj["kind"]),
             namespace=sys.intern(metadata.get("namespace", "")),
-            name=metadata["name"],
+            name=sys.intern(metadata["name"]),
             uid=metadata["uid"],
             resource_version=metadata["resourceVersion"],
             generation=metadata.get("generation", 0),
             owner_uid=sys.intern(controller_uid(obj)),
             deleting="deletionTimestamp" in metadata,
-            labels=_ours(metadata.get("labels")),
-            annotations=_ours(metadata.get("annotations")),
-            template=_ours(template.get("annotations")),
+            labels=self._labels(metadata.get("labels") or {}),
+            annotations=_ours(metadata.get("annotations") or {}),
             replicas=spec.get("replicas") if obj["kind"] in _TEMPLATED else None,
             counts=_counts(obj.get("status") or {}),
             shape=self._shape(obj),
         )
+
+    def _labels(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """Many children have the same ones, whatever their slices are called."""
+        ours = _ours({name: value for name, value in labels.items() if name != LABEL_SLICE})
+        if len(self._known_labels) > MOST_LABELS:
+            self._known_labels.clear()
+        return self._known_labels.setdefault(tuple(ours.items()), ours)
 
 
 _TEMPLATED = frozenset({"Deployment", "StatefulSet"})
@@ -229,11 +235,11 @@ def newer(version: str, than: str) -> bool:
         return version != than
 
 
-def _ours(noted: Mapping[str, str] | None) -> Mapping[str, str]:
+def _ours(noted: Mapping[str, str]) -> Mapping[str, str]:
     """Names and values repeat over thousands of objects: each is kept once."""
     kept = {
         sys.intern(name): sys.intern(value)
-        for name, value in (noted or {}).items()
+        for name, value in noted.items()
         if name.startswith(DOMAIN) or name == LABEL_COMPONENT
     }
     return kept or NOTHING

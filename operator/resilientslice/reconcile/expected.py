@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-import zlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
@@ -15,30 +16,24 @@ from resilientslice.reconcile.rollouts import ASKED_ANNOTATION
 from resilientslice.render.metadata import Component, Object
 from resilientslice.render.names import LABEL_COMPONENT, LABEL_SERVICE, LABEL_TRACK, Track
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """`first_replicas`: what a Deployment starts with whose `replicas` an autoscaler decides; None for all others.
 
-    The objects of every slice are kept and hardly ever looked at: packed, those of a small slice take 15 KB, not 90.
+    This is kept of every object of every slice, and the object is not: it is rendered again (`complete`) in the rare
+    case that it has to be written. The texts are those that the cache of children holds too, each kept once.
     """
 
     id: ChildId
     digest: str
     shape: str
     first_replicas: int | None
-    packed: bytes
 
-    @property
-    def object(self) -> Object:
-        """A copy of its own."""
-        found: Object = json.loads(zlib.decompress(self.packed))
-        return found
-
-    @property
-    def annotations(self) -> Mapping[str, str]:
-        found: Mapping[str, str] = self.object["metadata"]["annotations"]
-        return found
+    notes: Mapping[str, str]
+    """What its annotations say of how it was made, as `_notes`."""
 
 
 def expected_of(desired: Desired) -> dict[ChildId, Expected]:
@@ -51,6 +46,11 @@ def expected_of(desired: Desired) -> dict[ChildId, Expected]:
 def expected_from(desired: Desired, made: Object) -> Expected:
     """Of one object that is no service's."""
     return _expected(desired, made, {})
+
+
+def complete(desired: Desired, made: Object) -> Object:
+    """`made` as it is applied: with its owner, what it was made from, and its own digest."""
+    return _complete(desired, made, _notes(desired, made))
 
 
 def owned(slice_: ResilientSlice, made: Mapping[str, Any]) -> Object:
@@ -77,19 +77,22 @@ def digest_of(made: Mapping[str, Any]) -> str:
 
 
 def _expected(desired: Desired, made: Object, sizes: Mapping[str, Any]) -> Expected:
-    whole = owned(desired.slice_, made)
     notes = _notes(desired, made)
+    whole = _complete(desired, made, notes)
+    return Expected(
+        id=(sys.intern(whole["kind"]), sys.intern(whole["metadata"]["name"])),
+        digest=sys.intern(whole["metadata"]["annotations"][DIGEST_ANNOTATION]),
+        shape=sys.intern(rendered_shape(whole)),
+        first_replicas=_first_replicas(desired, made, sizes),
+        notes={sys.intern(name): sys.intern(value) for name, value in notes.items()} or NOTHING,
+    )
+
+
+def _complete(desired: Desired, made: Object, notes: Mapping[str, str]) -> Object:
+    whole = owned(desired.slice_, made)
     if notes:
         whole = annotated(whole, notes)
-    digest = digest_of(whole)
-    whole = annotated(whole, {DIGEST_ANNOTATION: digest})
-    return Expected(
-        id=(whole["kind"], whole["metadata"]["name"]),
-        digest=digest,
-        shape=rendered_shape(whole),
-        first_replicas=_first_replicas(desired, made, sizes),
-        packed=zlib.compress(json.dumps(whole, separators=(",", ":")).encode(), level=1),
-    )
+    return annotated(whole, {DIGEST_ANNOTATION: digest_of(whole)})
 
 
 def _notes(desired: Desired, made: Mapping[str, Any]) -> dict[str, str]:

@@ -36,9 +36,7 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
         owners = [{"uid": key.name, "controller": True}]
         proxies = metadata | {"name": f"{key.name}-proxy", "labels": labels, "ownerReferences": owners}
         world.children.saw({"kind": "Deployment", "metadata": proxies, "spec": {"replicas": 0}})
-    wanted = SimpleNamespace(
-        digest="new", annotations={"resilientslice.dev/template": "new", "resilientslice.dev/asked": ""}
-    )
+    wanted = SimpleNamespace(digest="new", notes={"resilientslice.dev/template": "new", "resilientslice.dev/asked": ""})
     woken.clear()
     async with reconciling(world) as reconciler:
         assert reconciler._rollouts.look(one, wanted) is None

@@ -29,8 +29,12 @@ class Wanted:
         return f"{self.template}/{self.asked}"
 
     @property
+    def notes(self):
+        return {REVISION_ANNOTATION: self.template, ASKED_ANNOTATION: self.asked}
+
     def annotations(self):
-        return {DIGEST_ANNOTATION: self.digest, REVISION_ANNOTATION: self.template, ASKED_ANNOTATION: self.asked}
+        """Of a Deployment that was applied as it is wanted."""
+        return {DIGEST_ANNOTATION: self.digest, **self.notes}
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Cluster:
                 "generation": live["metadata"]["generation"] + (before != wanted.template),
                 "resourceVersion": str(self.version),
                 "labels": {"resilientslice.dev/slice": key.name},
-                "annotations": wanted.annotations,
+                "annotations": wanted.annotations(),
                 "ownerReferences": [{"uid": str(key), "controller": True}],
             },
             "spec": {"replicas": 2},
@@ -108,7 +112,7 @@ class Cluster:
         """A pass; what it found out about its place in line."""
         wanted = Wanted(self.wants, asked)
         found = self.rollouts.look(key, wanted)
-        if found is None and self.deployments[key]["metadata"]["annotations"] != wanted.annotations:
+        if found is None and self.deployments[key]["metadata"]["annotations"] != wanted.annotations():
             self.apply(key, wanted)
             self.started.append(key)
             self.children.saw(self.deployments[key])
@@ -273,7 +277,7 @@ def test_a_change_of_nothing_in_the_pods_hands_its_place_on():
     assert at.rollouts.look(one, Wanted(OLD)) is None
     assert at.rollouts.look(two, Wanted(OLD)) is not None
     live = at.deployments[one]
-    metadata = {**live["metadata"], "annotations": Wanted(OLD).annotations, "resourceVersion": "1000"}
+    metadata = {**live["metadata"], "annotations": Wanted(OLD).annotations(), "resourceVersion": "1000"}
     at.children.saw({**live, "metadata": metadata})
     at.rollouts.settle(one)
     assert list(at.woken) == [two]

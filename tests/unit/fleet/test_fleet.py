@@ -119,6 +119,20 @@ async def test_counts_of_all_envoys_are_added_and_never_go_down(fleet, fakes):
     assert fleet.view(KEY).attempts is None, "no canary, nothing to count"
 
 
+async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes):
+    one, _ = agents(fakes)
+    one.clusters = {
+        "api-canary": {"hosts_rq_success": 9, "hosts_rq_error": 1, "hosts_rq_active": 2, "membership_total": 3},
+        "web-canary": {"hosts_rq_success": 0, "hosts_rq_error": 0, "hosts_rq_active": 0},
+        "api-stable": {"hosts_rq_success": 90, "hosts_rq_error": 1, "hosts_rq_active": 5},
+    }
+    await fleet.poll(KEY)
+    snapshot = fleet.view(KEY).members[0].snapshot
+    assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2}}
+    view = fleet.view(KEY, canary=["api", "web"])
+    assert (view.attempts, view.active) == (Attempts(9, 1), 2)
+
+
 async def test_requests_under_way_count_only_after_the_last_push_and_of_every_envoy(fleet, fakes, pods, keys):
     await fleet.poll(KEY)
     assert fleet.view(KEY, canary=["api"]).active == 0

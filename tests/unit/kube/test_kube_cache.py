@@ -38,14 +38,13 @@ def children(told) -> Children:
 
 
 def test_of_a_child_only_what_is_asked_for_is_kept(children) -> None:
-    template = {"metadata": {"annotations": {"resilientslice.dev/template": "t1", "x": "y"}}}
+    template = {"metadata": {"annotations": {"resilientslice.dev/template": "t1"}}}
     status = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "readyReplicas": 1}
     children.told(child(spec={"replicas": 3, "template": template}, status=status))
     (kept,) = children.of(KEY).values()
     assert (kept.uid, kept.owner_uid, kept.generation, kept.replicas, kept.deleting) == ("u1", "owner", 2, 3, False)
-    assert kept.labels == {"resilientslice.dev/slice": "shop", "app.kubernetes.io/component": "service"}
+    assert kept.labels == {"app.kubernetes.io/component": "service"}
     assert kept.annotations == {"resilientslice.dev/digest": "d1"}
-    assert kept.template == {"resilientslice.dev/template": "t1"}
     counts = kept.counts
     assert (counts.observed_generation, counts.replicas, counts.updated, counts.ready) == (2, 3, 2, 1)
     assert kept.shape == "shape of shop-api"

@@ -7,7 +7,7 @@ import pytest
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.reconcile.children import DIGEST_ANNOTATION, REVISION_ANNOTATION
 from resilientslice.reconcile.difference import Action, difference_of
-from resilientslice.reconcile.expected import digest_of, expected_from, expected_of
+from resilientslice.reconcile.expected import complete, digest_of, expected_from, expected_of
 from resilientslice.render.objects import KINDS
 
 UID = "u-1"
@@ -50,31 +50,38 @@ def expected(cluster):
     return expected_of(with_uid(cluster.plan.desired))
 
 
+def applied(cluster, child):
+    """The object of that kind and name, as it is applied."""
+    desired = with_uid(cluster.plan.desired)
+    made = next(obj for obj in desired.objects if (obj["kind"], obj["metadata"]["name"]) == child)
+    return complete(desired, made)
+
+
 def differ(expected, children, **more):
     return difference_of(expected, children, UID, **({"as_applied": {}} | more))
 
 
-def test_each_object_has_its_owner_digest_and_order(expected):
-    for entry in expected.values():
-        (owner,) = entry.object["metadata"]["ownerReferences"]
+def test_each_object_has_its_owner_digest_and_order(cluster, expected):
+    for child, entry in expected.items():
+        metadata = applied(cluster, child)["metadata"]
+        (owner,) = metadata["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["kind"]) == (UID, True, "ResilientSlice")
-        assert entry.object["metadata"]["annotations"][DIGEST_ANNOTATION] == entry.digest
+        assert metadata["annotations"][DIGEST_ANNOTATION] == entry.digest
     kinds = [KINDS.index(kind) for kind, _ in expected]
     assert kinds == sorted(kinds)
 
 
-def test_a_deployment_says_which_template_it_runs(cluster, expected):
+def test_a_deployment_says_which_template_it_runs(cluster):
     stable = cluster.plan.memory.stable.services
-    annotations = expected[API].object["metadata"]["annotations"]
+    annotations = applied(cluster, API)["metadata"]["annotations"]
     assert annotations[REVISION_ANNOTATION] == stable["api"].digest
-    assert REVISION_ANNOTATION not in expected["Service", "shop-api"].object["metadata"]["annotations"]
+    assert REVISION_ANNOTATION not in applied(cluster, ("Service", "shop-api"))["metadata"]["annotations"]
 
 
 def test_a_canary_says_its_own(cluster):
     cluster.edit(images={"payments": "2"}, canary={"weight": 30}).settle()
-    found = expected_of(with_uid(cluster.plan.desired))
-    canary = found["Deployment", "shop-payments-canary"].object["metadata"]["annotations"]
-    stable = found["Deployment", "shop-payments-stable"].object["metadata"]["annotations"]
+    canary = applied(cluster, ("Deployment", "shop-payments-canary"))["metadata"]["annotations"]
+    stable = applied(cluster, ("Deployment", "shop-payments-stable"))["metadata"]["annotations"]
     assert canary[REVISION_ANNOTATION] == cluster.plan.memory.canary.services["payments"].digest
     assert canary[REVISION_ANNOTATION] != stable[REVISION_ANNOTATION]
 

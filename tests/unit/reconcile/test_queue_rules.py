@@ -24,7 +24,8 @@ class Rules(RuleBasedStateMachine):
         self.schedule: Schedule[str] = Schedule()
         self.now = 0.0
         self.owed: dict[str, float] = {}
-        self.processing: dict[str, bool] = {}
+        self.processing: dict[str, float | None] = {}
+        """Handed out, and for when it was asked for meanwhile."""
         self.failed_at: dict[str, float] = {}
 
     def owe(self, key: str, at: float) -> None:
@@ -36,7 +37,8 @@ class Rules(RuleBasedStateMachine):
         at = self.now + after
         self.owe(key, max(at, self.failed_at[key] + EVENT_SECONDS) if key in self.failed_at else at)
         if key in self.processing:
-            self.processing[key] = True
+            before = self.processing[key]
+            self.processing[key] = at if before is None else min(before, at)
 
     @rule(step=SOON)
     def wait(self, step: float) -> None:
@@ -51,15 +53,17 @@ class Rules(RuleBasedStateMachine):
             return
         assert key not in self.processing, "the same key twice at once"
         assert self.owed.pop(key) <= self.now, "handed out before it is due"
-        self.processing[key] = False
+        self.processing[key] = None
 
     @precondition(lambda self: self.processing)
     @rule(data=st.data(), next_in=st.one_of(st.none(), SOON))
     def done(self, data: st.DataObject, next_in: float | None) -> None:
         key = data.draw(st.sampled_from(sorted(self.processing)))
-        del self.processing[key]
+        again = self.processing.pop(key)
         if key in self.failed_at:
             del self.failed_at[key]
+        if again is not None:
+            self.owe(key, again)  # it has not failed: nothing holds it back
         self.schedule.done(key, self.now, next_at=None if next_in is None else self.now + next_in)
         if next_in is not None:
             self.owe(key, self.now + next_in)
@@ -72,7 +76,7 @@ class Rules(RuleBasedStateMachine):
         wait = self.schedule.failed(key, self.now)
         assert FIRST_SECONDS <= wait <= LONGEST_SECONDS
         self.failed_at[key] = self.now
-        if again:
+        if again is not None:
             self.owed[key] = max(self.owed[key], self.now + EVENT_SECONDS)
         self.owe(key, self.now + wait)
 

@@ -36,7 +36,7 @@ def test_what_nobody_asked_for_waits(applied, wanted, waits):
 
 def annotations(cluster, images=None):
     desired = cluster.reconcile().desired
-    return expected_of(replace(desired, images=images or desired.images))[PROXIES].annotations
+    return expected_of(replace(desired, images=images or desired.images))[PROXIES].notes
 
 
 def test_an_operators_own_choice_is_told_from_an_edit(cluster):
