@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.apiserver.conftest import ROOT
-from tests.kube.conftest import until
+from tests.kube.conftest import FAR, until
 from tests.kube.pass_world import FakeAgents
 
 from resilientslice.cluster.reconciler import Reconciler
@@ -122,7 +122,9 @@ async def operator(session: Session, namespace: str, images: Images) -> AsyncIte
     )
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(following.run())
-        await following.synced()
+        await listed(session, namespace, slices)
+        async with asyncio.timeout(FAR):
+            await following.synced()
         for key in slices.keys():  # noqa: SIM118 - not a mapping
             queue.add(key)
         group.create_task(queue.run(reconciler.reconcile))
@@ -131,6 +133,14 @@ async def operator(session: Session, namespace: str, images: Images) -> AsyncIte
         finally:
             assert await queue.drain(30)
             watching.cancel()
+
+
+async def listed(session: Session, namespace: str, slices: Slices) -> None:
+    """As kopf does when it starts."""
+    found = await KubeClient(session).list_all(RESILIENT_SLICE, namespace)
+    for slice_ in found:
+        slices.told(slice_)
+    slices.listed(RESILIENT_SLICE, namespace, {slice_["metadata"]["uid"] for slice_ in found}, "0")
 
 
 @pytest.fixture
@@ -143,15 +153,17 @@ async def deployments(api, namespace, client, session) -> AsyncIterator[Deployme
         await client.create(made)
     at = Deployments(session, namespace)
     playing = asyncio.create_task(at.run())
-    async with operator(session, namespace, OLD):
-        await all_are(client, namespace, lambda status: status.get("phase") == "Ready")
-    at.held = True
-    yield at
-    playing.cancel()
+    try:
+        async with operator(session, namespace, OLD):
+            await all_are(client, namespace, lambda status: status.get("phase") == "Ready")
+        at.held = True
+        yield at
+    finally:
+        playing.cancel()
 
 
 async def all_are(client: KubeClient, namespace: str, holds: Callable[[dict[str, Any]], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(FAR):
         while True:
             found = await client.list_all(RESILIENT_SLICE, namespace)
             if all(holds(slice_.get("status", {})) for slice_ in found):
@@ -177,7 +189,7 @@ async def waiting(client: KubeClient, namespace: str) -> dict[str, str]:
 
 
 async def in_line(client: KubeClient, namespace: str, count: int) -> dict[str, str]:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(FAR):
         while len(found := await waiting(client, namespace)) != count:
             await asyncio.sleep(0.1)
     return found
@@ -224,7 +236,7 @@ async def test_a_bad_upgrade_stops_and_says_where_and_users_go_on(deployments, c
             messages = (await waiting(client, namespace)).values()
             return all(f"{namespace}/{name}" in message for message in messages)
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(FAR):
             while not await named():
                 await asyncio.sleep(0.1)
         last = max(found)
