@@ -23,12 +23,14 @@ LABELS = {"component": "app.kubernetes.io/component"}
 """Those that aren't our own."""
 POLL_SECONDS = 0.1
 ASK_ENVOY = """
-import socket, sys
-with socket.socket(socket.AF_UNIX) as admin:
-    admin.connect("/run/resilientslice/admin.sock")
-    admin.sendall(f"GET {sys.argv[1]} HTTP/1.0\\r\\nHost: envoy\\r\\n\\r\\n".encode())
-    answer = b"".join(iter(lambda: admin.recv(65536), b""))
-print(answer.partition(b"\\r\\n\\r\\n")[2].decode())
+import http.client, socket, sys
+admin = http.client.HTTPConnection("envoy")
+admin.sock = socket.socket(socket.AF_UNIX)
+admin.sock.connect("/run/resilientslice/admin.sock")
+admin.request("GET", sys.argv[1])
+answer = admin.getresponse()
+print(answer.read().decode())
+sys.exit(answer.status != 200)
 """
 
 Object = dict[str, Any]

@@ -163,7 +163,7 @@ async def test_without_an_operator_everything_goes_on(a_slice):
 
 async def a_host_that_hangs_is_ejected(slice_):
     """By the Envoys themselves; what was sent to it is answered by the other one."""
-    hangs = (await slice_.pods("web"))[0]
+    hangs = next(pod for pod in await slice_.pods("web") if "deletionTimestamp" not in pod["metadata"])
 
     async def ejected() -> bool:
         proxies = await slice_.pods(component="proxy")
