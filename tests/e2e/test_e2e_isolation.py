@@ -77,7 +77,7 @@ async def test_undeclared_calls_are_refused_by_the_network(a_slice, namespace):
     await policies_are_enforced(slice_, stranger, other)
     await slice_.apply(sample("shop"))
     await slice_.ready(240)
-    [postgres] = await slice_.pods("postgres")
+    postgres = await running(slice_.cluster, namespace, "shop-postgres-0")
     proxy = (await slice_.pods(component="proxy"))[0]["status"]["podIP"]
     api, payments, worker = [(await slice_.pods(name))[0] for name in ("api", "payments", "worker")]
     port = await internal_port(slice_, "payments")
