@@ -3,7 +3,7 @@
 # brought up first, and left up for the next run: `make cluster-down` removes it. Arguments: smoke, and what pytest takes.
 #
 # What a cluster must have beyond the API is tested where it has it, and said where it has not:
-#   E2E_NETWORK_POLICY=enforced  NetworkPolicies have an effect (plain kind: yes)
+#   E2E_NETWORK_POLICY=enforced  NetworkPolicies have an effect, as in a cluster that is made here
 #   E2E_AUDIT=kept               its API server keeps the audit log that tests/e2e/audit.py reads
 # The loss of a node is tested in a second cluster, of three nodes, that is removed afterwards; E2E_NODES=no leaves it out.
 set -euo pipefail
@@ -30,7 +30,8 @@ run_tests() { # EXPRESSION PYTEST-ARGUMENTS...
 if [[ -z ${E2E_KUBECONFIG:-} ]]; then
     export TAGS=${TAGS:-1.1.0}
     bring_up
-    if docker exec "resilientslice-${CLUSTER:-e2e}-control-plane" test -s /var/log/kubernetes/audit/audit.log; then
+    export E2E_NETWORK_POLICY=enforced
+    if docker exec "resilientslice-${CLUSTER:-e2e}-control-plane" test -e /var/log/kubernetes/audit/audit.log; then
         export E2E_AUDIT=kept
     fi
 fi
