@@ -11,6 +11,10 @@ from structlog.typing import Processor
 
 Format = Literal["json", "text"]
 
+# Without the values of variables: they would be most of the line, and among them are keys.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+)
 _NOISY = {
     "kopf": logging.WARNING,
     "aiohttp.access": logging.WARNING,
@@ -55,7 +59,7 @@ def _ending(format_: Format) -> list[Processor]:
     if format_ == "text":
         return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     return [
-        structlog.processors.dict_tracebacks,
+        _TRACEBACKS,
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(default=str),
     ]
