@@ -38,6 +38,7 @@ def latency_figures(found: Measured, answers: Answers, p50: float, p99: float, o
     seen = (
         f"p99 gap of the load {answers.gap(99):.1f} ms, its answers {answers.seconds(50):.1f}/{answers.seconds(99):.1f}"
     )
+    yard = percentile(found.yardstick, 50)
     patch = f"the patch itself {percentile(found.patch, 50):.1f}/{percentile(found.patch, 99):.1f}"
     after, status = found.from_return, found.status
     return [
@@ -61,6 +62,11 @@ def latency_figures(found: Measured, answers: Answers, p50: float, p99: float, o
             None,
             STATUS_MS,
             f"p50 {percentile(status, 50):.1f}",
+        ),
+        Figure(
+            f"patch returned → first answer / a write of a ConfigMap, medians{of}",
+            percentile(after, 50) / yard,
+            detail=f"the write {yard:.1f} ms, p99 {percentile(found.yardstick, 99):.1f}",
         ),
     ]
 
