@@ -285,6 +285,41 @@ async def test_a_volume_without_its_credentials_is_said_and_the_store_not_starte
     assert "PersistentVolumeClaim data-shop-postgres-0 holds data" in message
     assert await world.names(STATEFUL_SET) == {"shop-redis"}
     assert await world.others.find(SECRET, world.namespace, "shop-postgres") is None
+    assert world.deadline is not None, "nobody tells when it was restored"
+    keys = {"password": "p", "superuser-password": "s", "url": "u"}
+    restored = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop-postgres"}, "stringData": keys}
+    await world.others.create({**restored, "metadata": {**restored["metadata"], "namespace": world.namespace}})
+    world.now = world.deadline
+    await world.settle("shop")
+    assert (await world.condition("shop", "Stalled"))[0] == "False"
+    assert await world.names(STATEFUL_SET) == {"shop-postgres", "shop-redis"}
+
+
+async def test_credentials_that_may_not_be_owned_keep_their_store_and_nothing_else(world, monkeypatch):
+    """An admission plugin asks for rights that the operator hasn't."""
+    apply = KubeClient.apply
+    said = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on"
+
+    async def refusing(self, obj, **options):
+        if obj["kind"] == "Secret":
+            raise ForbiddenError("apply Secret", status=403, message=said)
+        return await apply(self, obj, **options)
+
+    monkeypatch.setattr(KubeClient, "apply", refusing)
+    document = sample("shop")
+    document["spec"]["deletionPolicy"] = "Delete"
+    await world.apply(document)
+    await world.settle("shop")
+    status, _, message = await world.condition("shop", "Stalled")
+    assert status == "True"
+    assert "Secret shop-postgres" in message
+    assert said in message
+    assert await world.names(STATEFUL_SET) == set()
+    assert "shop-api-stable" in await world.names(DEPLOYMENT), "services go on"
+    monkeypatch.undo()
+    world.now = world.deadline
+    await world.settle("shop")
+    assert await world.names(STATEFUL_SET) == {"shop-postgres", "shop-redis"}
 
 
 async def test_credentials_and_volume_follow_the_policy_there_and_back(world):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.cluster.held import Held
+from resilientslice.cluster.trouble import refusal_of
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import AlreadyExistsError
+from resilientslice.kube.errors import AlreadyExistsError, KubeError
 from resilientslice.kube.kinds import SECRET, VOLUME_CLAIM, Kind, Object
 from resilientslice.reconcile.children import MANAGER
 from resilientslice.reconcile.expected import owned
@@ -33,15 +34,16 @@ _KEYS = {
 class Credentials:
     client: KubeClient
 
-    async def ensure(self, slice_: ResilientSlice, held: Held) -> tuple[Trouble, ...]:
-        """Makes what is missing. Troubles are terminal: the stores they are about must not be started."""
+    async def ensure(self, slice_: ResilientSlice, held: Held, now: float) -> tuple[Trouble, ...]:
+        """Makes what is missing. Troubles are terminal: the stores they are about must not be started. Raises KubeError
+        for what passes by itself."""
         found: list[Trouble] = []
         policy = slice_.spec.deletion_policy
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
             if held.credentials.get(name) is policy:
                 continue
-            trouble, whole = await self._ensure(slice_, store, name)
+            trouble, whole = await self._tried(slice_, store, name, now)
             if trouble is None:
                 # a volume comes to be after its store was started, and is nobody's: only Delete has to wait for it
                 held.credentials[name] = policy if whole or policy is DeletionPolicy.RETAIN else None
@@ -49,6 +51,18 @@ class Credentials:
                 held.credentials.pop(name, None)
                 found.append(trouble)
         return tuple(found)
+
+    async def _tried(
+        self, slice_: ResilientSlice, store: StoreName, name: str, now: float
+    ) -> tuple[Trouble | None, bool]:
+        """As `_ensure`; what the API server refuses stands in the way of this store and of nothing else."""
+        try:
+            return await self._ensure(slice_, store, name)
+        except KubeError as error:
+            refusal = refusal_of((SECRET.kind, name), "", error, now)
+            if refusal is None:
+                raise
+            return refusal.trouble, False
 
     async def _ensure(self, slice_: ResilientSlice, store: StoreName, name: str) -> tuple[Trouble | None, bool]:
         """What stands in the way, and whether the volume is there, too."""

@@ -7,7 +7,7 @@ from typing import Any
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
 from resilientslice.cluster.shared import Shared, graft
-from resilientslice.cluster.trouble import Refusal
+from resilientslice.cluster.trouble import RETRY_SECONDS, Refusal
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
@@ -93,7 +93,10 @@ class Held:
         found = [refusal.until for refusal in self.refusals.values()]
         found += list(self.strangers.values())
         contested = self.contests.deadline(now)
-        timed = (contested, self.pods_due, self.key_due, now + AGAIN_SECONDS if self.queued else None)
+        # Secrets are not watched: nobody tells when one was restored
+        terminal = now + RETRY_SECONDS if self.terminal else None
+        queued = now + AGAIN_SECONDS if self.queued else None
+        timed = (contested, self.pods_due, self.key_due, terminal, queued)
         return [*found, *(at for at in timed if at)]
 
 

@@ -256,7 +256,7 @@ class Reconciler:
         record = record_of(desired.slice_, memory)
         taken = await self._remembering.store_revisions(desired.slice_, held, record)
         self.timings.mark("revisions")
-        missing = await self._credentials.ensure(desired.slice_, held)
+        missing = await self._credentials.ensure(desired.slice_, held, now)
         before = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
         held.terminal = (*taken, *missing)
         if taken:
