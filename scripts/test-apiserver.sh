@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Run tests/apiserver and tests/kube against a real kube-apiserver and etcd, built on first use and cached outside the
 # checkout.
-# Arguments go to pytest.
+# Two at a time, each with an API server of its own. Arguments go to pytest; with any, one after the other.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 programs=$(.venv/bin/python scripts/build_apiserver.py)
 export RSLICE_TEST_PROGRAMS=$programs
-exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 "$@"
+if (($#)); then
+    exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 "$@"
+fi
+exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 --numprocesses=2 --dist=loadgroup

@@ -21,7 +21,7 @@ def small(number):
     """A slice of one pod and one Envoy: thirty of them have to fit onto one node."""
     document = sample("minimal")
     document["metadata"]["name"] = f"s{number:02}"
-    document["spec"]["services"][0]["resources"] = TINY
+    document["spec"]["services"][0].update(resources=TINY, replicas=1)
     document["spec"]["proxy"] = {"replicas": 1, "resources": TINY}
     shrink(document["spec"])
     return document

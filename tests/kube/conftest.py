@@ -20,11 +20,19 @@ FAR = 60.0
 """Seconds after which a condition that must come true is given up: the machine may be busy."""
 
 
+ONE_AT_A_TIME = frozenset(
+    {"test_kube_at_rest", "test_kube_rights", "test_kube_pass_agents", "test_kube_agent_keys", "test_kube_upgrade"}
+)
+"""Modules with agents at addresses that are the same in each."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/kube/" in str(item.path):
             item.add_marker(pytest.mark.apiserver)
             item.add_marker(pytest.mark.timeout(240))
+            module = item.path.stem
+            item.add_marker(pytest.mark.xdist_group("agents" if module in ONE_AT_A_TIME else module))
 
 
 @dataclass(frozen=True, slots=True)
