@@ -50,10 +50,10 @@ def counted(requests: Iterable[Asked]) -> Counter[str]:
 
 
 def lists(requests: Iterable[Asked]) -> dict[str, Counter[str]]:
-    """By process, how often it listed each resource. A list in pages is one."""
+    """By process, how often it listed each resource. A list in pages is one; of what is not installed there is none."""
     found: dict[str, Counter[str]] = {}
     for request in requests:
-        if request.verb == "list" and "continue=" not in request.uri:
+        if request.verb == "list" and request.code < 400 and "continue=" not in request.uri:
             found.setdefault(request.source, Counter())[request.resource] += 1
     return found
 
