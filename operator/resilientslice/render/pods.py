@@ -34,6 +34,7 @@ def render_pod_template(slice_: ResilientSlice, service: Service, *, digest: str
             "securityContext": pod_security(),
             "terminationGracePeriodSeconds": _grace_seconds(service),
             "topologySpreadConstraints": spread(service_selector(slice_, service.name)),
+            "affinity": apart(service_selector(slice_, service.name)),
             **_scheduling(service.scheduling),
             **_pull_secrets(service),
             "containers": [_container(slice_, service, digest, sleep_action=sleep_action)],
@@ -55,6 +56,14 @@ def spread(selector: dict[str, str]) -> list[Object]:
         }
         for key in SPREAD_OVER
     ]
+
+
+def apart(selector: dict[str, str]) -> Object:
+    """On another node than the others, where that is possible. The scheduler leaves spreading out altogether on nodes
+    that lack one of its labels, and nodes outside of clouds have no zone."""
+    term = {"topologyKey": SPREAD_OVER[-1], "labelSelector": {"matchLabels": selector}}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
 def _container(slice_: ResilientSlice, service: Service, digest: str, *, sleep_action: bool) -> Object:

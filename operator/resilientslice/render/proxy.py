@@ -16,7 +16,7 @@ from resilientslice.render.envoy.bootstrap import render_bootstrap
 from resilientslice.render.images import DEFAULT_IMAGES, Images, envoy_image, render_pull_secrets
 from resilientslice.render.metadata import Component, Object, labels, metadata, proxy_selector
 from resilientslice.render.names import AGENT_PORT, DOMAIN, FRONT_PORT, STATS_PORT, agent_key_name, proxy_name
-from resilientslice.render.pods import spread
+from resilientslice.render.pods import apart, spread
 from resilientslice.render.presence import present_services
 from resilientslice.render.resources import AGENT_DEFAULTS, PROXY_DEFAULTS, render_resources, worker_threads
 from resilientslice.render.revision import Revision, digest
@@ -120,6 +120,7 @@ def _pod(slice_: ResilientSlice, name: str, images: Images) -> Object:
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "topologySpreadConstraints": spread(proxy_selector(slice_)),
+        "affinity": apart(proxy_selector(slice_)),
         "initContainers": [_envoy(slice_, envoy_image(slice_, images))],
         "containers": [_agent(images.agent)],
         **render_pull_secrets(images),

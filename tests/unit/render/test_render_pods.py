@@ -264,6 +264,17 @@ def test_pods_are_spread_without_insisting(shop):
     assert spread[0]["matchLabelKeys"] == ["pod-template-hash"]
 
 
+def test_pods_are_kept_apart_also_where_nodes_have_no_zone(shop):
+    affinity = template(shop, "api")["spec"]["affinity"]["podAntiAffinity"]
+    [preferred] = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert "requiredDuringSchedulingIgnoredDuringExecution" not in affinity
+    assert preferred["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    assert preferred["podAffinityTerm"]["labelSelector"]["matchLabels"] == {
+        "resilientslice.dev/slice": "shop",
+        "resilientslice.dev/service": "api",
+    }
+
+
 def test_a_template_is_plain_json_without_a_track(shop, everything):
     for slice_ in (shop, everything):
         for service in slice_.spec.services:
