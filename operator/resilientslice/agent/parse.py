@@ -166,7 +166,9 @@ def _of_type(
 def _pieces(kind: ResourceType, values: Any) -> tuple[Piece, ...]:
     if not isinstance(values, list):
         raise UnreadableError(f"config.{kind}", "must be a list of resources")
-    return tuple(Piece(canonical_json(value), value) for value in values)
+    # read as it is written, not as it came: of a field under both of its names the last one counts, in every order
+    texts = [canonical_json(value) for value in values]
+    return tuple(Piece(text, json.loads(text)) for text in texts)
 
 
 def _resource(kind: ResourceType, path: str, piece: Piece, routes: dict[str, Routes]) -> Resource:

@@ -4,7 +4,7 @@ import json
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilientslice.agent import parse, pieces, route_reading
@@ -95,7 +95,12 @@ def read(attempt):
         return str(error)
 
 
+TWO_NAMES = config([], [routes(virtualHosts=[{"name": "a"}])])
+
+
 @given(st.lists(st.tuples(configs, writings), max_size=6))
+@example([(TWO_NAMES, canonical_json), (TWO_NAMES, json.dumps)])
+@example([(TWO_NAMES, json.dumps), (TWO_NAMES, canonical_json)])
 @settings(deadline=None)
 def test_whatever_was_read_before_a_push_is_read_as_by_an_agent_that_knows_nothing(pushes):
     parser = ConfigParser()
