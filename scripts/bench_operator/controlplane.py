@@ -3,19 +3,18 @@
 Nothing else of a cluster is here. What controllers and kubelets would do, `simulation` does.
 """
 
-import json
 import os
 import secrets
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import kopf
 import yaml
+from scripts.audit_log import Asked, read
 from scripts.build_apiserver import cache_folder, programs
 from tests.apiserver import conftest as servers
 
@@ -25,30 +24,9 @@ omitStages: [RequestReceived, ResponseStarted]
 rules:
 - level: Metadata
 """
-READS = frozenset({"get", "watch", "list"})
-LEASES = "leases"
 OPERATOR = "system:serviceaccount:resilientslice-system:resilientslice-operator"
 """As the chart names its service account."""
 MASTERS = "system:masters"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request of the operator, when it had ended. Of no resource: it asked what the API server can do."""
-
-    verb: str
-    group: str
-    resource: str
-    """With its subresource, as RBAC writes it: `resilientslices/status`."""
-    status: int
-    path: str
-
-    @classmethod
-    def of(cls, event: dict[str, Any]) -> "Asked":
-        about = event.get("objectRef", {})
-        resource = "/".join(about[key] for key in ("resource", "subresource") if about.get(key))
-        status = event.get("responseStatus", {}).get("code", 0)
-        return cls(event["verb"], about.get("apiGroup", ""), resource, status, event["requestURI"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +51,16 @@ class ControlPlane:
         """A place in the audit log: what comes after it is what happens from now on."""
         return self.audit.stat().st_size if self.audit.exists() else 0
 
-    def requests(self, since: int = 0) -> Iterator[Asked]:
+    def requests(self, since: int = 0) -> list[Asked]:
         """The operator's, that ended since; a watch ends with its operator."""
         with self.audit.open() as log:
             log.seek(since)
-            for line in log:
-                event = json.loads(line)
-                if event["user"]["username"] == OPERATOR:
-                    yield Asked.of(event)
-
-    def asked(self, since: int) -> Counter[tuple[str, str]]:
-        """(verb, resource) of the operator's requests that ended since. A list in pages counts once."""
-        found = (request for request in self.requests(since) if "continue=" not in request.path)
-        return Counter((request.verb, request.resource.partition("/")[0] or request.path) for request in found)
+            return [request for request in read(log) if request.user == OPERATOR]
 
 
-def writes(asked: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
-    """Without reads, lists and the Lease."""
-    return Counter({k: n for k, n in asked.items() if k[0] not in READS and k[1] != LEASES})
-
-
-def lists(asked: Counter[tuple[str, str]]) -> dict[str, int]:
-    return {resource: n for (verb, resource), n in asked.items() if verb == "list"}
+def counted(requests: Iterable[Asked]) -> Counter[tuple[str, str]]:
+    """By verb and resource. A list in pages counts once."""
+    return Counter((request.verb, request.kind) for request in requests if not request.continues)
 
 
 @contextmanager

@@ -5,25 +5,29 @@ One slice is real; the pods of the others are answered for by one process. All o
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
+from scripts.audit_log import Asked, lists
 from scripts.bench.figures import Figure
 from scripts.bench.servers import processor_seconds
-from scripts.bench_operator.controlplane import lists, writes
+from scripts.bench_operator.changes import percentile
+from scripts.bench_operator.controlplane import counted
 from scripts.bench_operator.many import MEGABYTE, agents, all_ready, busy, create, many, operator_cpu
 from scripts.bench_operator.simulation import eventually
 from scripts.bench_operator.stage import Sizes, Stage, stage
 from scripts.bench_operator.weight import latency_figures
 
 MEMORY_MB, RESTART_SECONDS = 150.0, 60.0
-P50_MS, P99_MS = 16.0, 40.0
-"""Twice those of one slice."""
+LATENCY = 2.0
+"""What the same edit may take, as a multiple of what it took in this run while there was one slice."""
 
 
 async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
     async with stage() as at:
         await at.bring_up(sizes.proxies)
+        alone, answers, _ = await at.change(sizes)
+        for figure in latency_figures(alone, answers, of=", one slice"):
+            yield figure
         with agents(at, sizes.slices) as key:
             began = time.monotonic()
             await create(at, [many(number) for number in range(sizes.slices)], key)
@@ -33,8 +37,12 @@ async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
             async for figure in _at_rest(at, sizes):
                 yield figure
             found, answers, _ = await at.change(sizes)
-            for figure in latency_figures(found, answers, P50_MS, P99_MS, f", {sizes.slices} slices"):
+            for figure in latency_figures(found, answers, of=f", {sizes.slices} slices"):
                 yield figure
+            for share in (50, 99):
+                times = percentile(found.from_return, share) / percentile(alone.from_return, share)
+                what = f"patch returned → first answer, p{share}: {sizes.slices} slices / one"
+                yield Figure(what, times, None, LATENCY)
             async for figure in _restarted(at, sizes):
                 yield figure
 
@@ -48,12 +56,12 @@ async def _at_rest(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
     seconds = time.monotonic() - began
     used, ran = processor_seconds(process) - cpu, at.operator.passes() - passes
     await asyncio.sleep(1.0)  # the audit log is written in batches
-    asked = at.plane.asked(mark)
+    asked = at.plane.requests(mark)
     of = f", {sizes.slices} slices"
     yield Figure(f"MB, the operator's memory{of}", process.memory_info().rss / MEGABYTE, None, MEMORY_MB)
     yield Figure(f"% of a processor at rest{of}", 100 * used / seconds, detail=f"{ran:.0f} passes in {seconds:.0f} s")
-    changes = writes(asked)
-    yield Figure(f"writes at rest{of}", changes.total(), None, 0, _words(changes) or f"asked: {_words(asked)}")
+    changes = [request for request in asked if request.writes]
+    yield Figure(f"writes at rest{of}", len(changes), None, 0, _words(changes) or f"asked: {_words(asked)}")
 
 
 async def _restarted(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
@@ -69,15 +77,15 @@ async def _restarted(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
     await eventually(looked_at, "every slice was looked at", seconds=300.0, every=0.2)
     seconds = time.monotonic() - began
     await asyncio.sleep(3.0)
-    asked = at.plane.asked(mark)
+    asked = at.plane.requests(mark)
     of = f", {sizes.slices} slices"
     detail = f"ready to be asked after {ready:.1f} s; {operator_cpu(at)}"
     yield Figure(f"s, restarted → every slice looked at{of}", seconds, None, RESTART_SECONDS, detail)
-    changes = writes(asked)
-    yield Figure(f"writes after a restart{of}", changes.total(), None, 0, _words(changes))
+    changes = [request for request in asked if request.writes]
+    yield Figure(f"writes after a restart{of}", len(changes), None, 0, _words(changes))
     most = max(lists(asked).values(), default=0)
     yield Figure(f"lists after a restart, the most of a kind{of}", most, detail=_words(asked))
 
 
-def _words(asked: Counter[tuple[str, str]]) -> str:
-    return ", ".join(f"{verb} {resource} {count}" for (verb, resource), count in sorted(asked.items()))
+def _words(asked: Iterable[Asked]) -> str:
+    return ", ".join(f"{verb} {resource} {count}" for (verb, resource), count in sorted(counted(asked).items()))

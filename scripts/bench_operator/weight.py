@@ -33,8 +33,10 @@ async def breakdown(sizes: Sizes) -> AsyncIterator[Figure]:
                 yield Figure(f"ms, {what}", percentile(values, 50), detail=f"p99 {percentile(values, 99):.1f}")
 
 
-def latency_figures(found: Measured, answers: Answers, p50: float, p99: float, of: str = "") -> list[Figure]:
-    """Milliseconds against their bars."""
+def latency_figures(
+    found: Measured, answers: Answers, p50: float | None = None, p99: float | None = None, of: str = ""
+) -> list[Figure]:
+    """Milliseconds against their bars, or only told."""
     seen = (
         f"p99 gap of the load {answers.gap(99):.1f} ms, its answers {answers.seconds(50):.1f}/{answers.seconds(99):.1f}"
     )

@@ -16,13 +16,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "kind")]
 
 from cluster import Cluster, KubectlError, Slice, envoy_command  # noqa: E402
 from kindcluster.kubeconfig import is_disposable  # noqa: E402
+from operators import DEPLOYMENT, OPERATORS, SYSTEM  # noqa: E402
 
-SYSTEM = "resilientslice-system"
 KEPT = ROOT / "build" / "e2e"
 DEFAULT = ROOT / "build" / "kind" / "kubeconfig"
 INSTALL = ROOT / "deploy" / "install.yaml"
 LABEL = "resilientslice.dev/e2e"
-OPERATORS = "app.kubernetes.io/name=resilientslice-operator"
 
 _failed: set[str] = set()
 
@@ -59,8 +58,8 @@ def operator(cluster: Cluster) -> Cluster:
             await cluster.kubectl("delete", "namespace", "-l", LABEL, "--wait=true")
         await cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(INSTALL))
         # the image has the same name after an edit of the code
-        await cluster.kubectl("-n", SYSTEM, "rollout", "restart", "deployment/resilientslice-operator")
-        await cluster.kubectl("-n", SYSTEM, "rollout", "status", "deployment/resilientslice-operator", "--timeout=180s")
+        await cluster.kubectl("-n", SYSTEM, "rollout", "restart", f"deployment/{DEPLOYMENT}")
+        await cluster.kubectl("-n", SYSTEM, "rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=180s")
 
     asyncio.run(install())
     return cluster

@@ -3,13 +3,11 @@
 import asyncio
 import time
 
+import operators
 import pytest
 from cluster import gets, is_ready, none_failed, orders, sample, service_of, uids, until
 
 pytestmark = pytest.mark.e2e
-
-SYSTEM = "resilientslice-system"
-OPERATORS = "app.kubernetes.io/name=resilientslice-operator"
 
 
 async def delete_pod(slice_, name, *options):
@@ -46,9 +44,8 @@ async def test_the_operator_is_killed_and_everything_goes_on(a_slice):
     await slice_.ready()
     pods = uids(await slice_.pods())
     async with slice_.traffic(gets(), per_second=40) as load:
-        await slice_.cluster.kubectl(
-            "delete", "pod", "-n", SYSTEM, "-l", OPERATORS, "--grace-period=0", "--force", "--wait=false"
-        )
+        pods_of_operator = ("pod", "-n", operators.SYSTEM, "-l", operators.OPERATORS)
+        await slice_.cluster.kubectl("delete", *pods_of_operator, "--grace-period=0", "--force", "--wait=false")
         await slice_.patch({"resilience": {"timeout": "900ms"}})
         await slice_.ready(120)
         await asyncio.sleep(1)  # traffic goes on for a while; nothing is waited for

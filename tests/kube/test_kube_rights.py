@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from scripts import chart
-from scripts.bench_operator.controlplane import Asked
+from scripts.audit_log import Asked
 from scripts.bench_operator.many import agents, create
 from scripts.bench_operator.stage import Limits, Stage, stage
 from tests.kube.rights_life import NAME, SPACE, Life, cnpg_crd, ready, shop
@@ -55,7 +55,7 @@ def used(asked: Iterable[Asked]) -> set[Right]:
     for request in asked:
         if request.resource:
             found.add((request.group, request.resource, request.verb))
-            if (request.verb, request.status) == ("patch", 201):
+            if (request.verb, request.code) == ("patch", 201):
                 found.add((request.group, request.resource, "create"))
     return found
 
@@ -64,7 +64,7 @@ async def requests(at: Stage) -> list[Asked]:
     """All of the operator's. It ends first: a watch is written down when it is over."""
     await asyncio.to_thread(at.operator.stop)
     await asyncio.sleep(LOG_SECONDS)
-    return list(at.plane.requests())
+    return at.plane.requests()
 
 
 def words(rights: Iterable[Right]) -> list[str]:
@@ -82,7 +82,7 @@ async def test_every_right_is_used_and_none_is_missing():
             await life.live()
         assert await life.told() > 3
         asked = await requests(at)
-    assert [request for request in asked if request.status in (401, 403)] == []
+    assert [request for request in asked if request.code in (401, 403)] == []
     found = used(asked)
     assert words(given() - found - set(UNSEEN)) == [], "rights that nothing used"
     assert words(found & set(UNSEEN)) == [], "used after all"
@@ -103,6 +103,6 @@ async def test_limited_to_namespaces_it_misses_no_right_either():
             await life.until(ready, f"{NAME} is ready")
             await life.children_are_kept()
         asked = await requests(at)
-    assert [request for request in asked if request.status in (401, 403)] == []
+    assert [request for request in asked if request.code in (401, 403)] == []
     assert words(used(asked) - given()) == []
-    assert not [request for request in asked if request.resource and "/namespaces/" not in request.path]
+    assert not [request for request in asked if request.resource and "/namespaces/" not in request.uri]
