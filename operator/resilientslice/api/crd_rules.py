@@ -4,6 +4,10 @@ Every rule here is one of api/rules; not every one of those is here: docs/refere
 Rules see an object after its defaults were set. Their cost is bounded by the schema's bounds, and the API server
 refuses a CRD whose worst case is too dear: that is why calls are checked with sets of names, and why a chain of calls
 has an end (`_chain`).
+
+They are evaluated at every write of a slice or of its status, and what they read costs: for each field of an object the
+API server copies the object's schema, for one that is absent it does not. So conditions begin with what is usually
+absent.
 """
 
 from collections.abc import Iterable
@@ -41,33 +45,46 @@ def _literal(pattern: str) -> str:
 def _chain() -> str:
     """True when no walk along dependsOn is MAX_CHAIN calls long, which a cycle and a chain that is too long both are.
 
-    Begins with the names of all services that call another, and keeps, MAX_CHAIN - 1 times, those that call one of the
-    names that are left. CEL has no variables: a list of one element, bound by `all`, stands in for one.
-    """
-    last = f"left{calls.MAX_CHAIN - 1}"
-    rule = f"size({last}) == 0"
-    for step in range(calls.MAX_CHAIN - 1, 0, -1):
-        callers = f"self.map(s, has(s.dependsOn) && s.dependsOn.exists(d, d in left{step - 1}), s.name)"
-        rule = f"[{callers}].all(left{step}, {rule})"
-    return f"[self.map(s, has(s.dependsOn), s.name)].all(left0, {rule})"
+    Begins with the names of all services that call another, and keeps, at most MAX_CHAIN - 1 times, those that call one
+    of the names that are left. CEL has no variables: a list of one element, bound by `all`, stands in for one.
 
+    It ends as soon as no name is left, or most of the API server's time for a slice would be spent here.
+    """
+    rule = f"size(left{calls.MAX_CHAIN - 1}) == 0"
+    for step in range(calls.MAX_CHAIN - 1, 0, -1):
+        before = f"left{step - 1}"
+        callers = f"callers.map(c, c.exists(d, d != c[0] && d in {before}), c[0])"
+        rule = f"size({before}) == 0 || [{callers}].all(left{step}, {rule})"
+    return _bound("callers", f"self.map(s, has(s.dependsOn), {_CALLS})", _bound("left0", "callers.map(c, c[0])", rule))
+
+
+def _bound(name: str, value: str, rule: str) -> str:
+    return f"[{value}].all({name}, {rule})"
+
+
+_CALLS = "[s.name] + s.dependsOn"
+"""A service's name, and behind it those that it calls: read once, and no longer with the schema of a service."""
+_PREFIXES = "prefixes.all(p, prefixes.exists_one(o, o == p))"
 
 SERVICES = (
     CelRule(
-        "[self.map(s, s.name)].all(names, self.all(s, !has(s.dependsOn) || s.dependsOn.all(d, d in names)))",
+        _bound(
+            "all",
+            f"self.map(s, has(s.dependsOn) ? {_CALLS} : [s.name])",
+            _bound("names", "all.map(c, c[0])", "all.all(c, c.all(d, d in names))"),
+        ),
         calls.UNKNOWN_SERVICE,
     ),
     CelRule(
-        "[self.map(s, !has(s.port), s.name)].all(portless,"
-        " self.all(s, !has(s.dependsOn) || s.dependsOn.all(d, !(d in portless))))",
+        _bound(
+            "portless",
+            "self.map(s, !has(s.port), s.name)",
+            "size(portless) == 0 || self.all(s, !has(s.dependsOn) || s.dependsOn.all(d, !(d in portless)))",
+        ),
         calls.PORTLESS_SERVICE,
     ),
     CelRule(_chain(), calls.CYCLE_OR_CHAIN),
-    CelRule(
-        "self.all(s, !has(s.expose)"
-        " || self.exists_one(o, has(o.expose) && o.expose.pathPrefix == s.expose.pathPrefix))",
-        services.SAME_PREFIX,
-    ),
+    CelRule(_bound("prefixes", "self.map(s, has(s.expose), s.expose.pathPrefix)", _PREFIXES), services.SAME_PREFIX),
 )
 
 _WAYS = " && ".join(
@@ -83,22 +100,21 @@ _WAYS = " && ".join(
 
 SERVICE = (
     CelRule(
-        f"!(self.name in {_strings((*RESERVED_NAMES, *RESERVED_WORDS))})"
-        f" && !self.name.matches('-({'|'.join(RESERVED_WORDS)})$')",
+        f"!self.name.matches('^({'|'.join((*RESERVED_NAMES, *RESERVED_WORDS))})$|-({'|'.join(RESERVED_WORDS)})$')",
         services.RESERVED,
         ".name",
     ),
     CelRule("!has(self.dependsOn) || !(self.name in self.dependsOn)", calls.ITSELF, ".dependsOn"),
-    CelRule("!has(self.replicas) || !has(self.autoscaling)", services.REPLICAS_AND_AUTOSCALING, ".replicas"),
-    CelRule("has(self.port) || !has(self.expose)", services.EXPOSED_WITHOUT_PORT, ".expose"),
-    CelRule("has(self.port) || !has(self.routes) || size(self.routes) == 0", services.ROUTES_WITHOUT_PORT, ".routes"),
+    CelRule("!has(self.autoscaling) || !has(self.replicas)", services.REPLICAS_AND_AUTOSCALING, ".replicas"),
+    CelRule("!has(self.expose) || has(self.port)", services.EXPOSED_WITHOUT_PORT, ".expose"),
+    CelRule("!has(self.routes) || size(self.routes) == 0 || has(self.port)", services.ROUTES_WITHOUT_PORT, ".routes"),
     CelRule("has(self.port) || self.protocol != 'GRPC'", services.GRPC_WITHOUT_PORT, ".protocol"),
     CelRule(
-        "self.protocol != 'GRPC' || !has(self.routes) || self.routes.all(r, !r.websocket)",
+        "!has(self.routes) || self.protocol != 'GRPC' || self.routes.all(r, !r.websocket)",
         services.WEBSOCKET_OVER_GRPC,
         ".routes",
     ),
-    CelRule(f"has(self.port) || !has(self.probes) || ({_WAYS})", containers.PROBE_WITHOUT_PORT, ".probes"),
+    CelRule(f"!has(self.probes) || has(self.port) || ({_WAYS})", containers.PROBE_WITHOUT_PORT, ".probes"),
     CelRule(
         "!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(o, o.mountPath == v.mountPath))",
         containers.SAME_MOUNT_PATH,
