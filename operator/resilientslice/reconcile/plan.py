@@ -48,7 +48,7 @@ class Desired:
         return tuple(render_objects(self.slice_, self.stable, self.canary, images=self.images))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """`desired` is None while the slice is suspended: everything is left as it is, and only status is written.
 
@@ -58,9 +58,14 @@ class Plan:
 
     desired: Desired | None
     memory: Memory | None
-    status: Status
+    report: Callable[[], Status]
     events: tuple[Event, ...] = ()
     next_deadline: float | None = None
+
+    @cached_property
+    def status(self) -> Status:
+        """Worked out when first asked for: Envoys need not wait for it."""
+        return self.report()
 
 
 def plan(
@@ -80,7 +85,7 @@ def plan(
     Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
     """
     if slice_.spec.suspend:
-        return Plan(desired=None, memory=observed.memory, status=suspended_status(slice_, now))
+        return Plan(desired=None, memory=observed.memory, report=lambda: suspended_status(slice_, now))
     wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
     before = observed.memory or _adopt(wanted, now)
     seen = signals_of(before, observed)
@@ -93,7 +98,7 @@ def plan(
     return Plan(
         desired=Desired(slice_, memory.stable, canary, envoy, images),
         memory=replace(memory, served=memory.served or view.serves),
-        status=status_of(view, now),
+        report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
     )
