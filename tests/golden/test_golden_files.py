@@ -42,7 +42,7 @@ def schemas():
 
 
 def objects(name):
-    return list(yaml.safe_load_all((GOLDEN / f"{name}.objects.yaml").read_text()))
+    return list(yaml.load_all((GOLDEN / f"{name}.objects.yaml").read_text(), yaml.CSafeLoader))
 
 
 def test_every_sample_has_its_files_and_nothing_else_is_there(wanted):

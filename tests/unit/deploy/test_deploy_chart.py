@@ -31,7 +31,7 @@ FOREIGN = {"monitoring.coreos.com/v1", "apiextensions.k8s.io/v1"}
 
 @functools.cache
 def rendered(name):
-    return [made for made in yaml.safe_load_all(chart.render(chart.VARIANTS[name])) if made]
+    return [made for made in yaml.load_all(chart.render(chart.VARIANTS[name]), yaml.CSafeLoader) if made]
 
 
 def find(name, kind, called=None):
@@ -103,13 +103,13 @@ def test_versions_and_images_are_those_of_the_code():
 def test_the_crd_is_the_generated_one_and_stays_when_the_chart_goes():
     found = find("defaults", "CustomResourceDefinition")
     assert found["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert found == yaml.safe_load(chart.CRD.read_text())
+    assert found == yaml.load(chart.CRD.read_text(), yaml.CSafeLoader)
     assert "CustomResourceDefinition" not in {made["kind"] for made in rendered("without")}
 
 
 @pytest.mark.parametrize("release", ["resilientslice", "other"])
 def test_slices_let_this_operator_reach_their_agents_and_it_may_go_there(of_one_service, release):
-    made = [m for m in yaml.safe_load_all(chart.render(release=release)) if m]
+    made = [m for m in yaml.load_all(chart.render(release=release), yaml.CSafeLoader) if m]
     labelled = next(m for m in made if m["kind"] == "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert OPERATOR.items() <= labelled.items()
 
@@ -172,7 +172,7 @@ def test_one_operator_has_no_disruption_budget():
 
 
 def test_the_install_file_makes_its_namespace_first_and_guards_it():
-    made = list(yaml.safe_load_all((ROOT / "deploy" / "install.yaml").read_text()))
+    made = list(yaml.load_all((ROOT / "deploy" / "install.yaml").read_text(), yaml.CSafeLoader))
     assert [m["kind"] for m in made[:3]] == ["Namespace", "CustomResourceDefinition", "ServiceAccount"]
     guarded = {
         key: value for key, value in made[0]["metadata"]["labels"].items() if re.search(r"/(enforce|warn)$", key)

@@ -1,5 +1,6 @@
 """The operator's rights: what the code needs, each with its reason, and nothing that would be more than that."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -16,8 +17,13 @@ RULES = yaml.safe_load(chart.RULES.read_text())
 PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 
 
+@functools.cache
+def manifests(name):
+    return tuple(m for m in yaml.load_all(chart.render(chart.VARIANTS[name]), yaml.CSafeLoader) if m)
+
+
 def rendered(name, kind):
-    return [m for m in yaml.safe_load_all(chart.render(chart.VARIANTS[name])) if m and m["kind"] == kind]
+    return [m for m in manifests(name) if m["kind"] == kind]
 
 
 def triples(rules):

@@ -285,14 +285,16 @@ def test_a_suspended_slice_says_so_and_keeps_the_rest(cluster):
 
 def test_what_others_write_into_status_stays(cluster):
     sli = cluster.plan.status.slo.model_copy(update={"sli": "99.9"})
-    cluster.plan = replace(cluster.plan, status=cluster.plan.status.model_copy(update={"slo": sli}))
+    status = cluster.plan.status.model_copy(update={"slo": sli})
+    cluster.plan = replace(cluster.plan, report=lambda: status)
     assert cluster.reconcile().status.slo == sli
 
 
 def test_conditions_of_others_stay(cluster):
     other = Condition(type=ConditionType.SLO_MET, status="True", reason="Met", last_transition_time=rfc3339(5))
     status = cluster.plan.status
-    cluster.plan = replace(cluster.plan, status=status.model_copy(update={"conditions": (*status.conditions, other)}))
+    told = status.model_copy(update={"conditions": (*status.conditions, other)})
+    cluster.plan = replace(cluster.plan, report=lambda: told)
     assert other in cluster.reconcile().status.conditions
 
 
