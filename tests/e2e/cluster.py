@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from reading import reader
 
 from resilientslice.demo.load import Background, Client, Request, Tally
 
@@ -90,15 +91,14 @@ class Cluster:
         )
 
     async def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
-        scope = ("-n", namespace) if namespace else ()
-        text = await self.kubectl("get", kind, name, *scope, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        return await asyncio.to_thread(reader(self.kubeconfig).get, kind, name, namespace)
 
     async def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
-        chosen = ("-l", selector) if selector else ()
-        text = await self.kubectl("get", kind, "-n", namespace, *chosen, "-o", "json")
-        items: list[Object] = json.loads(text)["items"]
-        return items
+        """`kind` may be several, with commas."""
+        found: list[Object] = []
+        for each in kind.split(","):
+            found += await asyncio.to_thread(reader(self.kubeconfig).list, each, namespace, selector)
+        return found
 
     async def apply(self, document: Mapping[str, Any] | str, namespace: str | None = None) -> None:
         text = document if isinstance(document, str) else yaml.safe_dump(dict(document), sort_keys=False)
@@ -106,7 +106,7 @@ class Cluster:
         await self.kubectl("apply", *scope, "-f", "-", stdin=text)
 
     async def node_address(self) -> str:
-        nodes = json.loads(await self.kubectl("get", "nodes", "-o", "json"))["items"]
+        nodes = await self.list("nodes", "default")
         return next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
 
     async def signal(self, number: int, process: str, pod: Object | None = None) -> None:
@@ -123,7 +123,7 @@ class Cluster:
 
     async def node_name(self) -> str:
         """Of the first node: the control plane."""
-        return str(json.loads(await self.kubectl("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"])
+        return str((await self.list("nodes", "default"))[0]["metadata"]["name"])
 
     def slice(self, namespace: str, name: str) -> "Slice":
         return Slice(self, namespace, name)
@@ -230,13 +230,19 @@ class Slice:
 
     @contextlib.asynccontextmanager
     async def traffic(
-        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = ""
+        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = "", at_least: int = 100
     ) -> AsyncIterator[Background]:
-        """Requests in staggered slots while the block runs. Look at `.tally` afterwards."""
+        """Requests in staggered slots while the block runs, and on until there were enough of them to count. Look at
+        `.tally` afterwards."""
         async with self.client(node) as client:
             background = Background(client, make, per_second=per_second, at_most=100_000)
             async with background:
                 yield background
+
+                async def enough() -> bool:
+                    return background.tally.total >= at_least
+
+                await until(enough, f"{at_least} requests were answered", 60 + at_least / per_second)
 
     async def pods(self, service: str | None = None, **labels: str) -> list[Object]:
         """Of a service, or of a `component` (proxy, store); none chosen: all of them."""

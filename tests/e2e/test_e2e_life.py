@@ -1,6 +1,5 @@
 """From apply to delete: a slice becomes Ready and serves, is repaired, shrinks, goes, and comes back with its data."""
 
-import asyncio
 import json
 import time
 
@@ -78,7 +77,6 @@ async def _repairs(slice_):
         await until(undone, "the change by hand is undone", 10)
         changed = time.monotonic() - started
         assert before is not None
-        await asyncio.sleep(1)  # traffic goes on for a while; nothing is waited for
     print(f"deleted: restored after {restored:.2f} s; changed: undone after {changed:.2f} s")
     assert restored < 2.5, "kubectl itself takes some 0.2 s"
     assert changed < 2.5

@@ -22,7 +22,6 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.smoke
 async def test_somebody_elses_object_stays_as_it_is(a_slice):
     slice_ = a_slice("minimal")
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "minimal-proxy"}, "data": {"mine": "yes"}}
