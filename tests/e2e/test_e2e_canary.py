@@ -1,6 +1,5 @@
 """Canaries by hand, with traffic that must not notice."""
 
-
 import pytest
 from cluster import gets, is_ready, none_failed, restarts, sample, service_of, uids, version_of
 
