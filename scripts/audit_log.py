@@ -22,7 +22,6 @@ class Asked:
     user: str
     source: str
     """Address of the process that asked."""
-    at: str
 
     @property
     def kind(self) -> str:
@@ -52,10 +51,23 @@ def read(lines: Iterable[str]) -> Iterator[Asked]:
             uri=event["requestURI"],
             user=event["user"]["username"],
             source=event.get("sourceIPs", [""])[0],
-            at=event["requestReceivedTimestamp"],
         )
 
 
+def writes(requests: Iterable[Asked]) -> list[Asked]:
+    return [request for request in requests if request.writes]
+
+
 def lists(requests: Iterable[Asked]) -> Counter[str]:
-    """How often each resource was listed. A list in pages is one; of what is not installed there is none."""
-    return Counter(r.kind for r in requests if r.verb == "list" and r.code < 400 and not r.continues)
+    """How often each resource was listed. A list in pages is one."""
+    return Counter(request.kind for request in requests if request.verb == "list" and not request.continues)
+
+
+def counted(requests: Iterable[Asked]) -> Counter[tuple[str, str]]:
+    """By verb and resource. A list in pages counts once."""
+    return Counter((request.verb, request.kind) for request in requests if not request.continues)
+
+
+def words(requests: Iterable[Asked]) -> str:
+    """What was asked, and how often, in a line."""
+    return ", ".join(f"{verb} {kind} {count}" for (verb, kind), count in sorted(counted(requests).items()))

@@ -6,8 +6,7 @@ Nothing else of a cluster is here. What controllers and kubelets would do, `simu
 import os
 import secrets
 import subprocess
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +55,6 @@ class ControlPlane:
         with self.audit.open() as log:
             log.seek(since)
             return [request for request in read(log) if request.user == OPERATOR]
-
-
-def counted(requests: Iterable[Asked]) -> Counter[tuple[str, str]]:
-    """By verb and resource. A list in pages counts once."""
-    return Counter((request.verb, request.kind) for request in requests if not request.continues)
 
 
 @contextmanager

@@ -5,13 +5,12 @@ One slice is real; the pods of the others are answered for by one process. All o
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
-from scripts.audit_log import Asked, lists
+from scripts.audit_log import lists, words, writes
 from scripts.bench.figures import Figure
 from scripts.bench.servers import processor_seconds
 from scripts.bench_operator.changes import percentile
-from scripts.bench_operator.controlplane import counted
 from scripts.bench_operator.many import MEGABYTE, agents, all_ready, busy, create, many, operator_cpu
 from scripts.bench_operator.simulation import eventually
 from scripts.bench_operator.stage import Sizes, Stage, stage
@@ -60,8 +59,8 @@ async def _at_rest(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
     of = f", {sizes.slices} slices"
     yield Figure(f"MB, the operator's memory{of}", process.memory_info().rss / MEGABYTE, None, MEMORY_MB)
     yield Figure(f"% of a processor at rest{of}", 100 * used / seconds, detail=f"{ran:.0f} passes in {seconds:.0f} s")
-    changes = [request for request in asked if request.writes]
-    yield Figure(f"writes at rest{of}", len(changes), None, 0, _words(changes) or f"asked: {_words(asked)}")
+    changes = writes(asked)
+    yield Figure(f"writes at rest{of}", len(changes), None, 0, words(changes) or f"asked: {words(asked)}")
 
 
 async def _restarted(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
@@ -81,11 +80,7 @@ async def _restarted(at: Stage, sizes: Sizes) -> AsyncIterator[Figure]:
     of = f", {sizes.slices} slices"
     detail = f"ready to be asked after {ready:.1f} s; {operator_cpu(at)}"
     yield Figure(f"s, restarted → every slice looked at{of}", seconds, None, RESTART_SECONDS, detail)
-    changes = [request for request in asked if request.writes]
-    yield Figure(f"writes after a restart{of}", len(changes), None, 0, _words(changes))
+    changes = writes(asked)
+    yield Figure(f"writes after a restart{of}", len(changes), None, 0, words(changes))
     most = max(lists(asked).values(), default=0)
-    yield Figure(f"lists after a restart, the most of a kind{of}", most, detail=_words(asked))
-
-
-def _words(asked: Iterable[Asked]) -> str:
-    return ", ".join(f"{verb} {resource} {count}" for (verb, resource), count in sorted(counted(asked).items()))
+    yield Figure(f"lists after a restart, the most of a kind{of}", most, detail=words(asked))

@@ -1,8 +1,6 @@
 """What the operator asked of the API server, as that wrote it down. In clusters whose API server does (tests/kind)."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable
 
 from cluster import Cluster, run
 from scripts.audit_log import Asked, read
@@ -20,7 +18,3 @@ async def mark(cluster: Cluster) -> int:
 async def since(cluster: Cluster, place: int) -> list[Asked]:
     text = await run("docker", "exec", await cluster.node_name(), "tail", f"--bytes=+{place + 1}", LOG)
     return list(read(text.splitlines()))
-
-
-def counted(requests: Iterable[Asked]) -> Counter[str]:
-    return Counter(f"{request.verb} {request.resource or request.uri}" for request in requests)

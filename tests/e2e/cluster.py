@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from reading import reader
+from tests.e2e.reading import reader
 
 from resilientslice.demo.load import Background, Client, Request, Tally
 
@@ -23,6 +23,8 @@ CALL_SECONDS = 60.0
 LABELS = {"component": "app.kubernetes.io/component"}
 """Those that aren't our own."""
 POLL_SECONDS = 0.1
+ENOUGH = 100
+"""Requests, before traffic may end: so many that a failure would have shown."""
 ASK_ENVOY = """
 import http.client, socket, sys
 admin = http.client.HTTPConnection("envoy")
@@ -230,7 +232,7 @@ class Slice:
 
     @contextlib.asynccontextmanager
     async def traffic(
-        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = "", at_least: int = 100
+        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = ""
     ) -> AsyncIterator[Background]:
         """Requests in staggered slots while the block runs, and on until there were enough of them to count. Look at
         `.tally` afterwards."""
@@ -240,9 +242,9 @@ class Slice:
                 yield background
 
                 async def enough() -> bool:
-                    return background.tally.total >= at_least
+                    return background.tally.total >= ENOUGH
 
-                await until(enough, f"{at_least} requests were answered", 60 + at_least / per_second)
+                await until(enough, f"{ENOUGH} requests were answered", 60 + ENOUGH / per_second)
 
     async def pods(self, service: str | None = None, **labels: str) -> list[Object]:
         """Of a service, or of a `component` (proxy, store); none chosen: all of them."""

@@ -1,12 +1,10 @@
 """An operator with nothing to do writes nothing, and one that starts asks for everything once; the server counts."""
 
 import asyncio
-from collections.abc import Iterable
 
 import pytest
 import yaml
-from scripts.audit_log import Asked, lists
-from scripts.bench_operator.controlplane import counted
+from scripts.audit_log import Asked, counted, lists, writes
 from scripts.bench_operator.many import agents, all_ready, create, many
 from scripts.bench_operator.simulation import eventually
 from scripts.bench_operator.stage import Stage, stage
@@ -47,10 +45,6 @@ async def quiet(at: Stage) -> None:
         return not writes(at.plane.requests(mark))
 
     await eventually(unwritten, "the operator comes to rest")
-
-
-def writes(asked: Iterable[Asked]) -> list[Asked]:
-    return [request for request in asked if request.writes]
 
 
 async def asked_in(at: Stage, seconds: float) -> list[Asked]:

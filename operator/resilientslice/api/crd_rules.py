@@ -54,7 +54,7 @@ def _chain() -> str:
     for step in range(calls.MAX_CHAIN - 1, 0, -1):
         before = f"left{step - 1}"
         callers = f"callers.map(c, c.exists(d, d != c[0] && d in {before}), c[0])"
-        rule = f"size({before}) == 0 || [{callers}].all(left{step}, {rule})"
+        rule = f"size({before}) == 0 || {_bound(f'left{step}', callers, rule)}"
     return _bound("callers", f"self.map(s, has(s.dependsOn), {_CALLS})", _bound("left0", "callers.map(c, c[0])", rule))
 
 

@@ -7,6 +7,7 @@ import click
 
 from resilientslice.cluster.build import reconciling
 from resilientslice.commands.image_options import image_options
+from resilientslice.healthcheck import DEFAULT_LISTEN
 from resilientslice.kube.lease import new_identity
 from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
@@ -71,7 +72,7 @@ class Listen(click.ParamType[tuple[str, int]]):
     "--listen",
     type=Listen(),
     envvar="RSLICE_LISTEN",
-    default="0.0.0.0:8080",
+    default=DEFAULT_LISTEN,
     show_default=True,
     help="Health and metrics.",
 )
