@@ -9,4 +9,4 @@ export RSLICE_TEST_PROGRAMS=$programs
 if (($#)); then
     exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 "$@"
 fi
-exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 --numprocesses=2 --dist=loadgroup
+exec scripts/pytest.sh tests/apiserver tests/kube --durations=5 --numprocesses=2

@@ -36,12 +36,12 @@ class Fakes:
         return answer
 
 
-async def serve(count: int, key_dir: Path) -> None:
+async def serve(network: str, count: int, key_dir: Path) -> None:
     fakes = Fakes(key_dir)
     runner = web.ServerRunner(web.Server(fakes.serve, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     for number in range(1, count + 1):
-        await web.TCPSite(runner, fake_address(number), AGENT_PORT).start()
+        await web.TCPSite(runner, fake_address(network, number), AGENT_PORT).start()
     print("started", flush=True)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -54,12 +54,13 @@ async def serve(count: int, key_dir: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.bench_operator.fakes", description=__doc__)
+    parser.add_argument("--network", required=True, help="first two bytes of all addresses: 127.80")
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--key-dir", type=Path, required=True, help="folder with the file `current`")
     values = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    asyncio.run(serve(values.count, values.key_dir))
+    asyncio.run(serve(values.network, values.count, values.key_dir))
     return 0
 
 

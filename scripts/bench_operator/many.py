@@ -26,8 +26,9 @@ def agents(at: Stage, count: int) -> Iterator[str]:
     key_dir, key = at.folder / "key", new_key()
     key_dir.mkdir(mode=0o700)
     (key_dir / "current").write_text(key)
-    with piped(["scripts.bench_operator.fakes", "--count", str(count), "--key-dir", str(key_dir)]) as fakes:
-        at.simulation.attach(fakes)
+    arguments = ["--network", at.network, "--count", str(count), "--key-dir", str(key_dir)]
+    with piped(["scripts.bench_operator.fakes", *arguments]) as fakes:
+        at.simulation.attach(fakes, at.network)
         yield key
 
 

@@ -48,11 +48,12 @@ class Simulation:
         self._stack = stack
         self._due: asyncio.Queue[Object] = asyncio.Queue()
         self._fakes: subprocess.Popen[str] | None = None
+        self._network = ""
         self._faked = 0
 
-    def attach(self, fakes: subprocess.Popen[str]) -> None:
-        """The process that answers for all pods outside of REAL."""
-        self._fakes = fakes
+    def attach(self, fakes: subprocess.Popen[str], network: str) -> None:
+        """The process that answers for all pods outside of REAL, at addresses of this network."""
+        self._fakes, self._network = fakes, network
 
     def told(self, obj: Object) -> None:
         """A sink of `Reflector`."""
@@ -143,12 +144,12 @@ class Simulation:
 
     def _next_address(self) -> str:
         self._faked += 1
-        return fake_address(self._faked)
+        return fake_address(self._network, self._faked)
 
 
-def fake_address(number: int) -> str:
-    """Of the pod with that number, from 1."""
-    return f"127.80.{number // 250}.{number % 250 + 1}"
+def fake_address(network: str, number: int) -> str:
+    """Of the pod with that number, from 1. `network`: its first two bytes."""
+    return f"{network}.{number // 250}.{number % 250 + 1}"
 
 
 async def until(

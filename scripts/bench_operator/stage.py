@@ -26,6 +26,7 @@ from resilientslice.render.names import FRONT_PORT
 
 NAME = "shop"
 FRONT_HOST = "127.0.0.1"
+NETWORK = "127.80"
 OLD, NEW = "1.0.0", "1.1.0"
 
 
@@ -57,6 +58,8 @@ class Stage:
     simulation: Simulation
     operator: Operator
     folder: Path
+    network: str
+    """The first two bytes of the addresses of pods that are not real."""
     patcher: Patcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,9 +106,11 @@ def progress(done: int) -> None:
 
 
 @asynccontextmanager
-async def stage(*, traced: bool = False, answered: bool = True, limits: Limits | None = None) -> AsyncIterator[Stage]:
+async def stage(
+    *, traced: bool = False, answered: bool = True, limits: Limits | None = None, network: str = NETWORK
+) -> AsyncIterator[Stage]:
     """`traced`: with a clock in the operator. `answered`: there is somebody behind the proxies. Without `limits` the
-    operator may do everything."""
+    operator may do everything. Two stages at the same time need two networks."""
     with ExitStack() as stack:
         plane = stack.enter_context(_plane(limits))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rslice-b.")))
@@ -120,7 +125,7 @@ async def stage(*, traced: bool = False, answered: bool = True, limits: Limits |
         operator = Operator(plane.operators, folder, free_port(), traced=traced, arguments=arguments)
         stack.callback(operator.stop)
         async with Session(plane.login) as session:
-            made = Stage(plane, session, Simulation(session, names, dns_port, folder, pods), operator, folder)
+            made = Stage(plane, session, Simulation(session, names, dns_port, folder, pods), operator, folder, network)
             await made.namespace("default")
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(made.simulation.run()), group.create_task(made.patcher.watch())]

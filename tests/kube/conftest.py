@@ -20,19 +20,11 @@ FAR = 60.0
 """Seconds after which a condition that must come true is given up: the machine may be busy."""
 
 
-ONE_AT_A_TIME = frozenset(
-    {"test_kube_at_rest", "test_kube_rights", "test_kube_pass_agents", "test_kube_agent_keys", "test_kube_upgrade"}
-)
-"""Modules with agents at addresses that are the same in each."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/kube/" in str(item.path):
             item.add_marker(pytest.mark.apiserver)
             item.add_marker(pytest.mark.timeout(240))
-            module = item.path.stem
-            item.add_marker(pytest.mark.xdist_group("agents" if module in ONE_AT_A_TIME else module))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +88,12 @@ def api(programs: servers.Path) -> Iterator[Api]:
 @pytest.fixture
 def namespace(api: Api) -> str:
     return servers.new_namespace(api.cluster)
+
+
+@pytest.fixture
+def network(worker_id: str) -> str:
+    """Of the fake agents of a stage: workers run at the same time."""
+    return f"127.{80 + int(worker_id.removeprefix('gw') if worker_id.startswith('gw') else 0)}"
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def documents():
 
 
 @pytest.fixture
-async def at():
-    async with stage(answered=False) as at:
+async def at(network):
+    async with stage(answered=False, network=network) as at:
         with agents(at, SLICES * 2) as key:
             await create(at, documents(), key)
             await all_ready(at, SLICES)

@@ -72,9 +72,9 @@ def words(rights: Iterable[Right]) -> list[str]:
 
 
 @pytest.mark.timeout(400)
-async def test_every_right_is_used_and_none_is_missing():
+async def test_every_right_is_used_and_none_is_missing(network):
     limits = Limits("---\n".join([roles({}, SPACE), cnpg_crd()]), arguments=[f"--lease-namespace={chart.NAMESPACE}"])
-    async with stage(answered=False, limits=limits) as at:
+    async with stage(answered=False, limits=limits, network=network) as at:
         life = Life(at)
         with agents(at, 4) as key:
             await create(at, [shop()], key)
@@ -89,14 +89,14 @@ async def test_every_right_is_used_and_none_is_missing():
     assert words(found - given()) == [], "given by something else than the chart's roles"
 
 
-async def test_limited_to_namespaces_it_misses_no_right_either():
+async def test_limited_to_namespaces_it_misses_no_right_either(network):
     """With the admission plugin that guards owner references, which some distributions turn on."""
     limits = Limits(
         roles({"namespaces": [SPACE, "team-a"]}, SPACE, "team-a"),
         arguments=[f"--lease-namespace={chart.NAMESPACE}", f"--namespace={SPACE}", "--namespace=team-a"],
         flags=[f"--enable-admission-plugins={OWNERS}"],
     )
-    async with stage(answered=False, limits=limits) as at:
+    async with stage(answered=False, limits=limits, network=network) as at:
         life = Life(at)
         with agents(at, 4) as key:
             await create(at, [shop()], key)

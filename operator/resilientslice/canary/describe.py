@@ -69,7 +69,11 @@ def _draining(state: State, wanted: Wanted) -> str:
 
 
 def _starting(state: State, goal: Goal, canary: Canary, signals: Signals) -> str:
-    text = f"{state.canary} starts; waits for " + _pods(signals.canary_pending, "its pods")
+    text = f"{state.canary} starts; waits for "
+    if signals.canary_hidden and not signals.canary_pending:
+        text += f"every Envoy to find its pods: {', '.join(signals.canary_hidden)}."
+    else:
+        text += _pods(signals.canary_pending, "its pods")
     if goal.reason is Reason.STEPS:
         return f"{text} Aborts if it is not ready within {canary.analysis.deadline}."
     if goal.reason is Reason.STALE_WEIGHT:

@@ -156,4 +156,4 @@ def _pause(known: _Known) -> float:
 
 def _seen(view: FleetView) -> Seen:
     refused = next((m.refused[0] for m in view.members if m.counted and m.refused[0]), "")
-    return Seen(view.proxies, refused, view.attempts, view.active, view.ejections)
+    return Seen(view.proxies, refused, view.attempts, view.active, view.ejections, view.hidden)

@@ -15,7 +15,7 @@ from resilientslice.reconcile.observed import EjectedHost, Proxies
 from resilientslice.render.names import Track
 
 _CANARY = f"-{Track.CANARY}"
-_ACTIVE = "hosts_rq_active"
+_ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class FleetView:
     """What is known of a slice's Envoys. `newest` is the newest epoch that an agent holds.
 
     `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots
-    from after the last push, of every Envoy. `unreachable` says by pod why it could not be asked. `asked_at` is when
+    from after the last push, of every Envoy. `hidden` are those of the canary's services of which an Envoy that answers
+    knows no host. `unreachable` says by pod why it could not be asked. `asked_at` is when
     the oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
     """
 
@@ -89,6 +90,7 @@ class FleetView:
     proxies: Proxies = field(default_factory=Proxies)
     attempts: Attempts | None = None
     active: int | None = None
+    hidden: tuple[str, ...] = ()
     ejections: tuple[EjectedHost, ...] = ()
     newest: Epoch = (0, 0)
     unreachable: Mapping[str, str] = field(default_factory=dict)
@@ -161,12 +163,13 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
 
 def _kept(snapshot: Snapshot) -> Snapshot:
     """Without what nobody asks for: an Envoy has some fifteen counters for each cluster and listener."""
-    active = {
-        cluster: {_ACTIVE: counters[_ACTIVE]}
+    canary = {
+        cluster: kept
         for cluster, counters in snapshot.clusters.items()
-        if cluster.endswith(_CANARY) and counters.get(_ACTIVE)
+        if cluster.endswith(_CANARY)
+        and (kept := {name: value for name in (_ACTIVE, _HOSTS) if (value := counters.get(name))})
     }
-    return replace(snapshot, clusters=active, http={}, ratelimit={})
+    return replace(snapshot, clusters=canary, http={}, ratelimit={})
 
 
 def silent(member: Member, reason: str) -> Member:
@@ -191,6 +194,7 @@ def view_of(
         ),
         attempts=_attempts(counted, clusters) if clusters else None,
         active=_active(counted, clusters) if clusters else None,
+        hidden=tuple(sorted(service for service in canary if _hidden(counted, f"{service}{_CANARY}"))),
         ejections=merge_ejections((m.answers for m in counted), pods or {}),
         newest=max((member.held for member in members), default=(0, 0)),
         unreachable={member.pod.name: member.trouble for member in members if member.trouble},
@@ -220,6 +224,11 @@ def _attempts(members: Sequence[Member], clusters: Sequence[str]) -> Attempts | 
     slow = [snapshot.p99[cluster] for snapshot in answering for cluster in clusters if cluster in snapshot.p99]
     good, bad = sum(tally.good for tally in tallies), sum(tally.bad for tally in tallies)
     return Attempts(good=good, bad=bad, p99=max(slow, default=None))
+
+
+def _hidden(members: Sequence[Member], cluster: str) -> bool:
+    answering = [member.answers for member in members if member.answers is not None]
+    return any(not snapshot.clusters.get(cluster, {}).get(_HOSTS) for snapshot in answering)
 
 
 def _active(members: Sequence[Member], clusters: Sequence[str]) -> int | None:

@@ -16,13 +16,17 @@ Epoch = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of the Envoys as last heard of. `refused`: digest of the configuration that `proxies.rejected` is about."""
+    """Of the Envoys as last heard of. `refused`: digest of the configuration that `proxies.rejected` is about.
+
+    `hidden`: services of the canary of which one that answers knows no host.
+    """
 
     proxies: Proxies = field(default_factory=Proxies)
     refused: str = ""
     attempts: Attempts | None = None
     active: int | None = None
     ejections: tuple[EjectedHost, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Agents(Protocol):
         """
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
-        """`canary`: services whose canary hosts are to be counted."""
+        """`canary`: services whose canary hosts are to be counted and found."""
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         """Hand a configuration to every agent at once; returns when each has answered or was given up, with the epoch

@@ -17,15 +17,18 @@ def signals_of(memory: Memory, observed: Observed) -> Signals:
     stable_pending = pending(workloads, memory.stable, Track.STABLE, moved)
     unsettled = pending(workloads, memory.stable, Track.STABLE, memory.stable.services)
     canary_pending: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     ready = healthy = ""
     if memory.canary is not None:
         canary_pending = pending(workloads, memory.canary, Track.CANARY, state.services)
         ready = "" if canary_pending else memory.canary.name
+        hidden = tuple(name for name in observed.hidden if _has_replicas(workloads.get((name, Track.CANARY))))
         healthy = memory.canary.name if _all_healthy(workloads, memory.canary, state.services) else ""
     return Signals(
         canary_ready=ready,
         canary_healthy=healthy,
         canary_pending=canary_pending,
+        canary_hidden=hidden,
         stable_ready="" if stable_pending else memory.stable.name,
         stable_pending=stable_pending,
         settled="" if unsettled else memory.stable.name,
@@ -64,6 +67,11 @@ def _healthy(workload: Workload | None, digest: str) -> bool:
     if workload is None or workload.digest != digest:
         return False
     return workload.desired == 0 or _ready(workload) > 0
+
+
+def _has_replicas(workload: Workload | None) -> bool:
+    """Without any there is nothing to find."""
+    return workload is not None and workload.desired > 0
 
 
 def _ready(workload: Workload) -> int:

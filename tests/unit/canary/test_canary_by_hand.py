@@ -21,6 +21,21 @@ def test_added_services_start_before_weight_moves(scenario):
     assert canary.see(ready=True).at() == (Phase.PROGRESSING, 50)
 
 
+def test_a_ready_canary_is_live_once_every_envoy_has_found_it(scenario):
+    canary = scenario().see(hidden=("payments",)).want(NEXT, weight=50)
+    assert canary.at() == (Phase.STARTING, 0)
+    assert not canary.state.live, "its header would reach an Envoy that knows no host"
+    assert canary.message == f"{NEXT} starts; waits for every Envoy to find its pods: payments."
+    canary.see(hidden=())
+    assert canary.state.live
+    assert canary.see(hidden=("payments",)).at() == (Phase.PROGRESSING, 50), "what serves is not taken away for it"
+
+
+def test_what_is_said_first_is_that_pods_are_not_ready(scenario):
+    canary = scenario().see(hidden=("payments",), ready=False, healthy=False).want(NEXT)
+    assert canary.message == f"{NEXT} starts; waits for payments 1/3 to be ready."
+
+
 def test_portless_services_update_at_promotion_at_once_if_nothing_else_changed(scenario):
     canary = scenario(weight=30).see(changed=frozenset())
     canary.want(NEXT)

@@ -31,6 +31,7 @@ sights = st.one_of(
     st.fixed_dictionaries({"ready": booleans, "healthy": booleans}),
     st.fixed_dictionaries({"stable_ready": booleans}),
     st.fixed_dictionaries({"acknowledged": booleans}),
+    st.fixed_dictionaries({"hidden": st.sampled_from([(), ("payments",)])}),
     st.fixed_dictionaries({"active": st.sampled_from([None, 0, 3])}),
     st.fixed_dictionaries({"attempts": st.one_of(st.none(), counts)}),
     st.fixed_dictionaries({"budget": st.sampled_from([None, True, False])}),
@@ -73,7 +74,7 @@ def good_world(canary):
     """Pods start, Envoys answer, requests succeed; nobody holds anything back."""
     canary.edit(paused=False)
     canary.ready = canary.healthy = canary.stable_ready = canary.acknowledged = True
-    canary.active, canary.budget = 0, True
+    canary.hidden, canary.active, canary.budget = (), 0, True
     canary.attempts = Attempts(0, 0, 1.0)
 
 

@@ -26,7 +26,8 @@ FIRST = 0x7F010000
 
 @dataclass
 class FakeAgent:
-    """`verdict` may be replaced, to refuse (`(status, answer)`) or to hang (an awaitable that never ends)."""
+    """Refuses everything with `refusal` (status, answer), hangs while `hanging` is set; else it takes what it is given
+    and says that it has found a host for each of its clusters."""
 
     name: str
     uid: str
@@ -34,6 +35,9 @@ class FakeAgent:
     digest: str = ""
     epoch: list[int] = field(default_factory=lambda: [0, 0])
     clusters: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What Envoy counts, beside the hosts it has found."""
+    found: dict[str, int] = field(default_factory=dict)
+    """Hosts by cluster."""
     ejected: list[dict[str, str]] = field(default_factory=list)
     p99: dict[str, float] = field(default_factory=dict)
     refusal: tuple[int, dict[str, object]] | None = None
@@ -50,6 +54,7 @@ class FakeAgent:
         if list(body.epoch) < self.epoch:
             return web.json_response({"error": "stale", "held": self.epoch, "held_digest": self.digest}, status=409)
         self.digest, self.epoch = json_digest(body.config), list(body.epoch)
+        self.found = {cluster["name"]: 1 for cluster in body.config["clusters"]}
         return web.json_response({"digest": self.digest, "epoch": self.epoch, "accepted": True, "versions": {}})
 
     async def get(self, _: web.Request) -> web.Response:
@@ -62,11 +67,15 @@ class FakeAgent:
                 "durable": True,
                 "durable_reason": "",
                 "envoy": {"connected": 1, "version": "fake", "uptime": 1, "live": True, "error": ""},
-                "counters": {"clusters": self.clusters, "http": {}, "ratelimit": {}},
+                "counters": {"clusters": self._counted(), "http": {}, "ratelimit": {}},
                 "ejected": self.ejected,
                 "p99": self.p99,
             }
         )
+
+    def _counted(self) -> dict[str, dict[str, int]]:
+        names = self.found | self.clusters
+        return {name: {"membership_total": self.found.get(name, 0)} | self.clusters.get(name, {}) for name in names}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if self.hanging is not None:

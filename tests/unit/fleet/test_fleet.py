@@ -119,6 +119,22 @@ async def test_counts_of_all_envoys_are_added_and_never_go_down(fleet, fakes):
     assert fleet.view(KEY).attempts is None, "no canary, nothing to count"
 
 
+async def test_a_canary_is_hidden_until_each_envoy_that_answers_has_found_a_host_of_it(fleet, fakes, pods):
+    one, two = agents(fakes)
+    canary = ["web", "api"]
+    assert fleet.view(KEY, canary=canary).hidden == (), "nobody was asked"
+    one.found, two.found = {"api-canary": 2, "web-canary": 1}, {"api-canary": 2, "web-canary": 0}
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=canary).hidden == ("web",)
+    assert fleet.view(KEY, canary=["api"]).hidden == ()
+    two.found = {}
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=canary).hidden == ("api", "web"), "an Envoy that has no such cluster yet"
+    two.found = one.found
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=canary).hidden == ()
+
+
 async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes):
     one, _ = agents(fakes)
     one.clusters = {
@@ -128,7 +144,7 @@ async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes)
     }
     await fleet.poll(KEY)
     snapshot = fleet.view(KEY).members[0].snapshot
-    assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2}}
+    assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2, "membership_total": 3}}
     view = fleet.view(KEY, canary=["api", "web"])
     assert (view.attempts, view.active) == (Attempts(9, 1), 2)
 

@@ -77,6 +77,15 @@ def test_a_canary_without_workloads_is_not_there(cluster):
     assert (seen.canary_ready, seen.canary_healthy) == ("", "")
 
 
+def test_hosts_that_an_envoy_has_not_found_are_told_where_there_are_any(cluster):
+    cluster.edit(images={"payments": "2"}, canary={"weight": 30}).settle()
+    memory = cluster.observed.memory
+    assert signals_of(memory, cluster.see(hidden=("payments",)).observed).canary_hidden == ("payments",)
+    asleep = Workload(0, 0, 0, memory.canary.services["payments"].digest)
+    workloads = {**cluster.observed.workloads, ("payments", Track.CANARY): asleep}
+    assert signals_of(memory, cluster.see(workloads=workloads).observed).canary_hidden == ()
+
+
 def test_stable_is_ready_for_traffic_by_the_canarys_services_and_settled_by_all(cluster):
     cluster.edit(images={"payments": "2"}, canary={"weight": 30}).settle()
     name = cluster.observed.memory.stable.name
