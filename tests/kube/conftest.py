@@ -1,6 +1,7 @@
 """The operator's own client, watches and Lease against a real kube-apiserver, which the tests may stop for a while."""
 
 import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,6 +48,7 @@ class Api:
     def frozen(self) -> Iterator[None]:
         """It keeps its connections and answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # each of its threads has stopped
         try:
             yield
         finally:
