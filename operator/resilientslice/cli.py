@@ -10,28 +10,32 @@ import click
 from resilientslice import __version__
 
 COMMANDS = {
-    "crd": "resilientslice.commands.crd",
-    "demo": "resilientslice.commands.demo",
-    "operator": "resilientslice.commands.operator",
-    "render": "resilientslice.commands.render",
-    "revision": "resilientslice.commands.revision",
-    "run": "resilientslice.commands.run",
-    "validate": "resilientslice.commands.validate",
+    "crd": "Print the resource's definition, or its reference.",
+    "demo": "Prove each claim on the sample shop, on this machine.",
+    "operator": "Run the operator in, or beside, a cluster.",
+    "render": "Print a slice's objects, or its Envoy configuration.",
+    "revision": "Compute the name of a slice's revision, offline.",
+    "run": "Run a slice on this machine, without a cluster.",
+    "validate": "Check resources as the operator would, offline.",
 }
+"""What each does in a line. Its module has its name."""
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and loads `MODULE.command` on use, so that `--help` stays instant."""
+    """Loads `resilientslice.commands.NAME` when that is called: `--help` loads none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(module).command
+        command = importlib.import_module(f"resilientslice.commands.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
 
 
 EPILOG = """\b

@@ -1,6 +1,8 @@
 """Facts about the project that more than one file states, so that they can't drift apart."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,18 @@ def test_operator_is_a_source_root_and_never_a_package() -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_registered_subcommand_exists(name: str) -> None:
-    module = COMMANDS[name].removeprefix("resilientslice.").replace(".", "/")
-    assert (PACKAGE / f"{module}.py").is_file()
+    assert (PACKAGE / "commands" / f"{name}.py").is_file()
+
+
+def test_help_lists_each_subcommand_and_loads_none() -> None:
+    program = (
+        "import sys; from click.testing import CliRunner; from resilientslice.cli import cli; "
+        "print(CliRunner().invoke(cli, ['--help'], terminal_width=80).output, *sys.modules, sep=chr(10))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for name, summary in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary)}$", done.stdout, re.MULTILINE), "whole, in a line"
+    assert "resilientslice.commands" not in done.stdout.splitlines()
 
 
 def test_every_target_of_the_makefile_has_its_help_and_its_script() -> None:

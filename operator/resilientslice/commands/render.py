@@ -40,7 +40,7 @@ class RefusedError(click.ClickException):
     exit_code = 2
 
 
-@click.command(epilog=EPILOG, short_help="Print the Kubernetes objects, or the Envoy configuration, of a slice.")
+@click.command(epilog=EPILOG)
 @click.option(
     "-f", "--file", "path", required=True, type=click.Path(path_type=Path), help="The slice; - for standard input."
 )
