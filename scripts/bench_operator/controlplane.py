@@ -15,6 +15,7 @@ import kopf
 import yaml
 from scripts.audit_log import Asked, read
 from scripts.build_apiserver import cache_folder, programs
+from scripts.ports import free_port
 from tests.apiserver import conftest as servers
 
 POLICY = """apiVersion: audit.k8s.io/v1
@@ -88,7 +89,7 @@ def _tried(stack: ExitStack, built: Path, groups: str, flags: Sequence[str], att
 
 def _started(stack: ExitStack, built: Path, groups: str, flags: Sequence[str]) -> ControlPlane:
     folder = stack.enter_context(servers.short_folder())
-    token, port = secrets.token_hex(16), servers.free_port()
+    token, port = secrets.token_hex(16), free_port()
     tokens = folder / "tokens.csv"
     tokens.touch(mode=0o600)
     operators = secrets.token_hex(16)

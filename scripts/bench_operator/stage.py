@@ -10,12 +10,13 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.bench.servers import Bench, free_port
+from scripts.bench.servers import Bench
 from scripts.bench_operator.changes import Answers, Change, Measured, Patcher, measured
 from scripts.bench_operator.controlplane import ControlPlane, control_plane
 from scripts.bench_operator.hosts import SERVICE_PORT, STABLE, Names, backends
 from scripts.bench_operator.program import Operator
 from scripts.bench_operator.simulation import REAL, Simulation, until
+from scripts.ports import free_port
 from tests.apiserver.conftest import Cluster
 
 from resilientslice.kube.client import KubeClient

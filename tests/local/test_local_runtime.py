@@ -165,10 +165,13 @@ async def test_what_crashes_or_is_not_there_is_named_and_harms_no_other(files: A
     async with LocalRuntime(files.settings) as runtime:
         await until(lambda: runtime.replicas("web") and all(r.ready for r in runtime.replicas("web")))
         await until(lambda: runtime.status.config.acked == 1)
-        failing = [replica for name in ("crash", "gone") for replica in runtime.replicas(name)]
+
+        def failing() -> list[Any]:
+            return [*runtime.replicas("crash"), *runtime.replicas("gone")]
+
         # for a moment, now and then, each of them is tried again
-        await until(lambda: all(r.restarts >= 3 and r.state is ReplicaState.BACK_OFF for r in failing))
-        crash, gone = failing
+        await until(lambda: all(r.restarts >= 3 and r.state is ReplicaState.BACK_OFF for r in failing()))
+        crash, gone = failing()
         assert "exited with code 7" in crash.message
         assert "no luck" in crash.message
         assert "command not found: no-such-program" in gone.message

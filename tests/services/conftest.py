@@ -22,6 +22,7 @@ import psycopg
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
+from scripts.ports import free_port
 
 from slicekit import Environment, Kit, Server
 
@@ -34,11 +35,6 @@ def wheel_folder(package: str) -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return probe.getsockname()[1]
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:

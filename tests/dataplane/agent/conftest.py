@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from scripts.ports import free_port
 
 from resilientslice.agent.client import AgentClient
 
@@ -100,13 +100,6 @@ def routes(name: str, **weights: int) -> dict[str, Any]:
 
 def configuration(**types: list[dict[str, Any]]) -> dict[str, Any]:
     return {"clusters": [], "endpoints": [], "listeners": [], "routes": []} | types
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> None:
