@@ -81,7 +81,9 @@ def test_a_seed_is_a_plan_and_many_seeds_are_every_fault() -> None:
 def test_a_short_run_on_real_processes_is_clean(tmp_path: Path) -> None:
     """Its seed is fixed in CI and printed always; `scripts/fault-runs.sh --seed N --faults 3` repeats its plan."""
     report = tmp_path / "report.json"
-    seed = os.environ.get("SEED", "1" if os.environ.get("CI") == "true" else "") or os.environ.get("PYTHONHASHSEED", "1")
+    seed = os.environ.get("SEED", "1" if os.environ.get("CI") == "true" else "") or os.environ.get(
+        "PYTHONHASHSEED", "1"
+    )
     command = [ROOT / "scripts" / "fault-runs.sh", "--seed", seed, "--faults", "3", "--report", report]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

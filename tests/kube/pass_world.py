@@ -32,6 +32,9 @@ class FakeAgents:
     refused: dict[SliceKey, tuple[str, str]] = field(default_factory=dict)
     pushed: list[EnvoyConfig] = field(default_factory=list)
     active: int | None = 0
+    hostless: frozenset[str] = frozenset()
+    awaited: list[SliceKey] = field(default_factory=list)
+    """Slices whose Envoys were to be asked again, each time."""
 
     async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         self.pods[key] = pods
@@ -44,7 +47,10 @@ class FakeAgents:
         digest = self.running.get(key)
         refused, words = self.refused.get(key, ("", ""))
         acked = dict.fromkeys(names, digest) if digest else {}
-        return Seen(Proxies(len(names), acked, words), refused=refused, active=self.active)
+        return Seen(Proxies(len(names), acked, words), refused=refused, active=self.active, hostless=self.hostless)
+
+    def look_again(self, key: SliceKey) -> None:
+        self.awaited.append(key)
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         self.pushed.append(config)

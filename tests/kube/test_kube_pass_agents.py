@@ -1,10 +1,12 @@
 """The pass with the fleet and agents that sign as real ones do, on loopback addresses of their own."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 
 import pytest
 from tests.kube.agents_world import AgentsWorld, agents_world
+from tests.kube.conftest import until
 from tests.kube.pass_world import writes
 
 from resilientslice.cluster.agent_keys import signing_keys
@@ -51,6 +53,23 @@ async def test_a_refusal_is_told_in_envoys_words(world):
     await world.apply(world.document)
     await world.settle("minimal")
     assert (await world.condition("minimal", "ConfigAccepted"))[2] == "Envoy says: listeners: port in use"
+
+
+async def test_a_slice_is_ready_once_its_envoys_have_found_its_pods(world):
+    one, two = fakes_of(world)
+    found, one.found = one.found, one.found | {"web-stable": 0}
+    assert await world.look()
+    await world.reconcile("minimal")
+    assert (await world.condition("minimal", "Ready"))[:2] == ("False", "PodsNotFound")
+    assert not await world.look(), "nothing has changed"
+    one.found = two.found = found
+    asking = asyncio.create_task(world.speaking.run())
+    try:
+        await until(lambda: world.woken == [world.key], "they are asked again within a second or two")
+    finally:
+        asking.cancel()
+    await world.reconcile("minimal")
+    assert (await world.condition("minimal", "Ready"))[0] == "True"
 
 
 @pytest.mark.parametrize("data", [{}, {"current": "§"}, {"current": base64.b64encode(b"short").decode()}], ids=str)

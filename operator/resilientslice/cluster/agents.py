@@ -22,7 +22,8 @@ from resilientslice.render.names import AGENT_PORT
 
 POLL_SECONDS = 10.0
 """At rest. Also keeps the connections open that a push goes through."""
-CANARY_POLL_SECONDS = 1.0
+BUSY_POLL_SECONDS = 1.0
+"""While there is a canary, or something is awaited that only they can tell."""
 TICK_SECONDS = 0.05
 """A thousand slices are asked in turn, five a tick: all at once they would hold up whoever waits for a push."""
 SAME_EPOCH_TRIES = 2
@@ -40,6 +41,8 @@ class _Known:
     asked: float = 0.0
     """When its agents were asked last, by the loop's clock."""
     asking: bool = False
+    soon: bool = False
+    """They are asked often, until something has changed."""
     spread: float = 1.0
     """Of the pause, drawn anew each time, so that slices that began together don't stay together."""
     refused: str = ""
@@ -76,10 +79,14 @@ class FleetAgents:
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
         known = self._known.setdefault(key, _Known())
-        known.canary = tuple(canary)
+        known.canary, known.soon = tuple(canary), False
         view = self.fleet.view(key, canary=canary)
         known.told = self._worth_a_look(key, view)
         return _seen(view)
+
+    def look_again(self, key: SliceKey) -> None:
+        known = self._known.setdefault(key, _Known())
+        known.soon, known.asked = True, 0.0
 
     async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
         without = None
@@ -144,16 +151,16 @@ class FleetAgents:
 
     def _worth_a_look(self, key: SliceKey, view: FleetView) -> object:
         """Without what only grows."""
-        return view.proxies, view.ejections, self.secrets.waits(key) and view.all_know_key
+        return view.proxies, view.ejections, view.hostless, self.secrets.waits(key) and view.all_know_key
 
     def _next(self) -> Epoch:
         return self.term(), next(self._sequence)
 
 
 def _pause(known: _Known) -> float:
-    return (CANARY_POLL_SECONDS if known.canary else POLL_SECONDS) * known.spread
+    return (BUSY_POLL_SECONDS if known.canary or known.soon else POLL_SECONDS) * known.spread
 
 
 def _seen(view: FleetView) -> Seen:
     refused = next((m.refused[0] for m in view.members if m.counted and m.refused[0]), "")
-    return Seen(view.proxies, refused, view.attempts, view.active, view.ejections, view.hidden)
+    return Seen(view.proxies, refused, view.attempts, view.active, view.ejections, view.hostless)

@@ -173,6 +173,8 @@ class Reconciler:
             return Result(now)  # the status says so in the next pass, and nothing else in between
         later = await self._report.write(key, raw, held, before=slice_.status, after=planned.status, now=self._clock())
         self.timings.mark("status")
+        if planned.awaits_envoys:
+            self._agents.look_again(key)
         held.settle(self.shared)
         if failure is not None:
             raise failure

@@ -6,6 +6,7 @@ one that could not be asked.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from resilientslice.agent.client import Snapshot
 from resilientslice.agent.signing import Standing
@@ -15,6 +16,7 @@ from resilientslice.reconcile.observed import EjectedHost, Proxies
 from resilientslice.render.names import Track
 
 _CANARY = f"-{Track.CANARY}"
+_STABLE = f"-{Track.STABLE}"
 _ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
 
 
@@ -57,6 +59,8 @@ class Member:
     asked: int = 0
     fresh: bool = False
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    hostless: frozenset[str] = frozenset()
+    """Services' clusters whose hosts its Envoy has not found, or lost."""
     standing: Standing | None = None
 
     @property
@@ -81,16 +85,16 @@ class FleetView:
     """What is known of a slice's Envoys. `newest` is the newest epoch that an agent holds.
 
     `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots
-    from after the last push, of every Envoy. `hidden` are those of the canary's services of which an Envoy that answers
-    knows no host. `unreachable` says by pod why it could not be asked. `asked_at` is when
-    the oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
+    from after the last push, of every Envoy. `hostless` are services' clusters of which an Envoy that callers are sent
+    to, and that answers, knows no host. `unreachable` says by pod why it could not be asked. `asked_at` is when the
+    oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
     """
 
     members: tuple[Member, ...] = ()
     proxies: Proxies = field(default_factory=Proxies)
     attempts: Attempts | None = None
     active: int | None = None
-    hidden: tuple[str, ...] = ()
+    hostless: frozenset[str] = frozenset()
     ejections: tuple[EjectedHost, ...] = ()
     newest: Epoch = (0, 0)
     unreachable: Mapping[str, str] = field(default_factory=dict)
@@ -137,7 +141,7 @@ def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Membe
 
 def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
     """`asked` is what the member's was when the question was put: a push since then knows better."""
-    tallies = member.tallies
+    tallies, hostless = member.tallies, member.hostless
     if not snapshot.envoy.error:
         tallies = {
             cluster: member.tallies.get(cluster, Tally()).count(
@@ -146,7 +150,14 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
             for cluster, counters in snapshot.clusters.items()
             if cluster.endswith(_CANARY)
         }
-    member = replace(member, snapshot=_kept(snapshot), at=at, trouble="", tallies=tallies)
+        hostless = _once(
+            frozenset(
+                cluster
+                for cluster, counters in snapshot.clusters.items()
+                if counters.get(_HOSTS) == 0 and cluster.endswith((_STABLE, _CANARY))
+            )
+        )
+    member = replace(member, snapshot=_kept(snapshot), at=at, trouble="", tallies=tallies, hostless=hostless)
     if asked != member.asked:
         return member
     settled = snapshot.digest == snapshot.acked and snapshot.envoy.connected > 0
@@ -163,13 +174,18 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
 
 def _kept(snapshot: Snapshot) -> Snapshot:
     """Without what nobody asks for: an Envoy has some fifteen counters for each cluster and listener."""
-    canary = {
-        cluster: kept
+    active = {
+        cluster: {_ACTIVE: counters[_ACTIVE]}
         for cluster, counters in snapshot.clusters.items()
-        if cluster.endswith(_CANARY)
-        and (kept := {name: value for name in (_ACTIVE, _HOSTS) if (value := counters.get(name))})
+        if cluster.endswith(_CANARY) and counters.get(_ACTIVE)
     }
-    return replace(snapshot, clusters=canary, http={}, ratelimit={})
+    return replace(snapshot, clusters=active, http={}, ratelimit={})
+
+
+@lru_cache(maxsize=1024)
+def _once(names: frozenset[str]) -> frozenset[str]:
+    """The same object for equal ones: most Envoys of most slices know all hosts but those of a canary."""
+    return names
 
 
 def silent(member: Member, reason: str) -> Member:
@@ -194,7 +210,7 @@ def view_of(
         ),
         attempts=_attempts(counted, clusters) if clusters else None,
         active=_active(counted, clusters) if clusters else None,
-        hidden=tuple(sorted(service for service in canary if _hidden(counted, f"{service}{_CANARY}"))),
+        hostless=_once(frozenset().union(*(m.hostless for m in counted if m.pod.ready and m.answers is not None))),
         ejections=merge_ejections((m.answers for m in counted), pods or {}),
         newest=max((member.held for member in members), default=(0, 0)),
         unreachable={member.pod.name: member.trouble for member in members if member.trouble},
@@ -224,11 +240,6 @@ def _attempts(members: Sequence[Member], clusters: Sequence[str]) -> Attempts | 
     slow = [snapshot.p99[cluster] for snapshot in answering for cluster in clusters if cluster in snapshot.p99]
     good, bad = sum(tally.good for tally in tallies), sum(tally.bad for tally in tallies)
     return Attempts(good=good, bad=bad, p99=max(slow, default=None))
-
-
-def _hidden(members: Sequence[Member], cluster: str) -> bool:
-    answering = [member.answers for member in members if member.answers is not None]
-    return any(not snapshot.clusters.get(cluster, {}).get(_HOSTS) for snapshot in answering)
 
 
 def _active(members: Sequence[Member], clusters: Sequence[str]) -> int | None:

@@ -37,7 +37,7 @@ def gather(
         proxies=seen.proxies,
         attempts=seen.attempts,
         active=seen.active,
-        hidden=seen.hidden,
+        hostless=seen.hostless,
         ejections=seen.ejections,
         proxies_roll=any(rolls(child) for child in known if is_proxies(child, uid)),
         queued=obstacles.queued,

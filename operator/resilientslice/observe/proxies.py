@@ -18,7 +18,7 @@ Epoch = tuple[int, int]
 class Seen:
     """Of the Envoys as last heard of. `refused`: digest of the configuration that `proxies.rejected` is about.
 
-    `hidden`: services of the canary of which one that answers knows no host.
+    `hostless`: clusters of services (`payments-canary`) of which one that callers are sent to knows no host.
     """
 
     proxies: Proxies = field(default_factory=Proxies)
@@ -26,7 +26,7 @@ class Seen:
     attempts: Attempts | None = None
     active: int | None = None
     ejections: tuple[EjectedHost, ...] = ()
-    hidden: tuple[str, ...] = ()
+    hostless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ class Agents(Protocol):
         """
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
-        """`canary`: services whose canary hosts are to be counted and found."""
+        """`canary`: services whose canary hosts are to be counted."""
+
+    def look_again(self, key: SliceKey) -> None:
+        """Something is awaited that only Envoys can tell: they are asked at once, and often, until a pass has seen a
+        change."""
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         """Hand a configuration to every agent at once; returns when each has answered or was given up, with the epoch

@@ -79,13 +79,14 @@ def _with_time(finding: Finding, before: Condition | None, generation: int, now:
 def _ready(view: View) -> Finding:
     if view.rejected:
         return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
-    if not view.proxies.total:
-        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, "No Envoy runs yet."))
-    if view.proxies.ready == 0:
-        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, "No Envoy is ready yet."))
+    if not view.proxies.total or view.proxies.ready == 0:
+        said = f"No Envoy {'is ready' if view.proxies.total else 'runs'} yet."
+        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, said))
     if view.missing:
         said = _with_pods(view, f"Not ready: {', '.join(view.missing)}.")
         return _not_ready(_pods_reason(view, "PodsNotReady"), said)
+    if view.unfound:
+        return _not_ready("PodsNotFound", f"Not every Envoy has found the pods of {', '.join(view.unfound)} yet.")
     if not view.serves:
         return _not_ready("ConfigPending", "Not every Envoy has acknowledged its configuration yet.")
     trust = EVERYONE_TRUSTED if _trusts_everyone(view) else ""
@@ -132,6 +133,8 @@ def _under_way(view: View) -> tuple[str, str] | None:
         return "ProxyUpdateQueued", _in_line(view.observed.queued)
     if not view.accepted:
         return "ConfigPending", "Waits until every Envoy has acknowledged its configuration."
+    if view.unfound:
+        return "PodsNotFound", f"Waits until every Envoy has found the pods of {', '.join(view.unfound)}."
     return None
 
 

@@ -99,8 +99,8 @@ class Observed:
     """Answers of the canary's hosts, all Envoys together, since any start; None if nobody counts them."""
     active: int | None = None
     """Requests under way on the canary's hosts, counted after the last acknowledgement; None if nobody counts them."""
-    hidden: tuple[str, ...] = ()
-    """Services of the canary of which an Envoy that answers knows no host."""
+    hostless: frozenset[str] = frozenset()
+    """Clusters of services (`payments-canary`) of which an Envoy that callers are sent to knows no host."""
     budget: bool | None = None
     """There is error budget left; None if nobody counts it."""
     ejections: tuple[EjectedHost, ...] = ()

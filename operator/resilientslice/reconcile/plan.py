@@ -61,6 +61,8 @@ class Plan:
     report: Callable[[], Status]
     events: tuple[Event, ...] = ()
     next_deadline: float | None = None
+    awaits_envoys: bool = False
+    """Pods are ready, and an Envoy that callers are sent to has not found them yet; it tells when it is asked."""
 
     @cached_property
     def status(self) -> Status:
@@ -101,6 +103,7 @@ def plan(
         report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
+        awaits_envoys=bool(view.unfound or seen.canary_hidden),
     )
 
 

@@ -22,7 +22,7 @@ def signals_of(memory: Memory, observed: Observed) -> Signals:
     if memory.canary is not None:
         canary_pending = pending(workloads, memory.canary, Track.CANARY, state.services)
         ready = "" if canary_pending else memory.canary.name
-        hidden = tuple(name for name in observed.hidden if _has_replicas(workloads.get((name, Track.CANARY))))
+        hidden = unfound(observed, Track.CANARY, state.services)
         healthy = memory.canary.name if _all_healthy(workloads, memory.canary, state.services) else ""
     return Signals(
         canary_ready=ready,
@@ -48,6 +48,17 @@ def pending(workloads: Workloads, revision: Revision, track: Track, services: It
     )
 
 
+def unfound(observed: Observed, track: Track, services: Iterable[str]) -> tuple[str, ...]:
+    """Those that have ready replicas of which not every Envoy knows one: it looks names up now and then."""
+    return tuple(
+        name
+        for name in sorted(services)
+        if f"{name}-{track}" in observed.hostless
+        and (workload := observed.workloads.get((name, track))) is not None
+        and workload.ready > 0
+    )
+
+
 def _pending(workload: Workload | None, name: str, digest: str) -> str:
     if workload is None:
         return f"{name} (not there yet)"
@@ -67,11 +78,6 @@ def _healthy(workload: Workload | None, digest: str) -> bool:
     if workload is None or workload.digest != digest:
         return False
     return workload.desired == 0 or _ready(workload) > 0
-
-
-def _has_replicas(workload: Workload | None) -> bool:
-    """Without any there is nothing to find."""
-    return workload is not None and workload.desired > 0
 
 
 def _ready(workload: Workload) -> int:

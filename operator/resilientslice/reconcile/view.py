@@ -7,7 +7,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, Reason, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Proxies, Trouble, TroubleKind, Workload
-from resilientslice.reconcile.signals import pending
+from resilientslice.reconcile.signals import pending, unfound
 from resilientslice.render.names import Track
 from resilientslice.render.tracks import CanaryTrack
 
@@ -53,6 +53,11 @@ class View:
             for name, workload in found.items()
             if workload is None or workload.ready < workload.desired
         )
+
+    @cached_property
+    def unfound(self) -> tuple[str, ...]:
+        """Stable services of which not every Envoy knows a host."""
+        return unfound(self.observed, Track.STABLE, self.memory.stable.services)
 
     @cached_property
     def rolling(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The fleet against agents that sign as real ones do."""
 
 import asyncio
+import dataclasses
 import time
 
 import pytest
@@ -119,20 +120,20 @@ async def test_counts_of_all_envoys_are_added_and_never_go_down(fleet, fakes):
     assert fleet.view(KEY).attempts is None, "no canary, nothing to count"
 
 
-async def test_a_canary_is_hidden_until_each_envoy_that_answers_has_found_a_host_of_it(fleet, fakes, pods):
+async def test_a_cluster_is_hostless_while_an_envoy_that_callers_are_sent_to_knows_no_host(fleet, fakes, pods, keys):
     one, two = agents(fakes)
-    canary = ["web", "api"]
-    assert fleet.view(KEY, canary=canary).hidden == (), "nobody was asked"
-    one.found, two.found = {"api-canary": 2, "web-canary": 1}, {"api-canary": 2, "web-canary": 0}
+    assert fleet.view(KEY).hostless == frozenset(), "nobody was asked"
+    found = {"api-canary": 2, "web-canary": 1, "web-stable": 1, "agent": 0}
+    one.found, two.found = found, found | {"web-canary": 0, "web-stable": 0}
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=canary).hidden == ("web",)
-    assert fleet.view(KEY, canary=["api"]).hidden == ()
-    two.found = {}
+    assert fleet.view(KEY).hostless == {"web-canary", "web-stable"}
+    unready = [dataclasses.replace(pod, ready=pod.name == "fake-1") for pod in pods]
+    fleet.set_members(KEY, unready, keys)
+    assert fleet.view(KEY).hostless == frozenset(), "nobody is sent to the other"
+    fleet.set_members(KEY, pods, keys)
+    two.found = found
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=canary).hidden == ("api", "web"), "an Envoy that has no such cluster yet"
-    two.found = one.found
-    await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=canary).hidden == ()
+    assert fleet.view(KEY).hostless == frozenset()
 
 
 async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes):
@@ -144,7 +145,7 @@ async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes)
     }
     await fleet.poll(KEY)
     snapshot = fleet.view(KEY).members[0].snapshot
-    assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2, "membership_total": 3}}
+    assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2}}
     view = fleet.view(KEY, canary=["api", "web"])
     assert (view.attempts, view.active) == (Attempts(9, 1), 2)
 

@@ -133,11 +133,11 @@ def test_a_long_message_is_cut():
 def test_everything_is_put_together_the_most_important_first():
     refused = Trouble(TroubleKind.REFUSED, "Forbidden", "no")
     pods = Trouble(TroubleKind.PODS, "CrashLoop", "again")
-    seen = Seen(Proxies(2, {"a": "d"}), active=3, hidden=("api",))
+    seen = Seen(Proxies(2, {"a": "d"}), active=3, hostless=frozenset({"api-stable"}))
     obstacles = Obstacles((("Service", "shop-api"),), refused=(refused,), pods=(pods,))
     observed = gather(None, children(deployment()), "u", seen, obstacles, now=0.0)
     assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "NameTaken", "CrashLoop"]
-    assert observed.hidden == ("api",)
+    assert observed.hostless == {"api-stable"}
     assert (observed.proxies, observed.active, set(observed.workloads)) == (seen.proxies, 3, {("api", Track.STABLE)})
 
 

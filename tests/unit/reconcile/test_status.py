@@ -59,6 +59,34 @@ def test_a_slice_comes_up(fresh):
     assert message(fresh) == f"{fresh.plan.memory.stable.name} serves."
 
 
+def test_pods_that_an_envoy_has_not_found_yet_are_not_ready_for_callers(cluster):
+    cluster.see(hostless=frozenset({"payments-stable", "payments-canary", "worker-stable"})).reconcile()
+    assert cluster.condition("Ready") == ("False", "PodsNotFound")
+    assert message(cluster) == "Not every Envoy has found the pods of payments, worker yet."
+    assert cluster.condition("Reconciling") == ("True", "PodsNotFound")
+    assert cluster.plan.awaits_envoys
+    lost = {
+        key: replace(workload, ready=0) if key[0] in ("payments", "worker") else workload
+        for key, workload in cluster.observed.workloads.items()
+    }
+    cluster.see(workloads=lost).reconcile()
+    assert cluster.condition("Ready") == ("False", "PodsNotReady")
+    assert not cluster.plan.awaits_envoys, "there is nothing to find yet"
+    cluster.see(hostless=frozenset()).settle()
+    assert (conditions(cluster), cluster.plan.awaits_envoys) == (READY, False)
+
+
+def test_a_canary_that_an_envoy_has_not_found_yet_is_asked_after(cluster):
+    cluster.see(hostless=frozenset({"payments-canary"}))
+    cluster.edit(images={"payments": "2"}).settle()
+    assert cluster.plan.status.canary.phase == "Starting"
+    assert cluster.plan.awaits_envoys
+    assert cluster.condition("Ready") == ("True", "Serving")
+    cluster.see(hostless=frozenset()).settle()
+    assert cluster.plan.status.canary.phase != "Starting"
+    assert not cluster.plan.awaits_envoys
+
+
 def test_before_anything_is_seen_it_says_what_is_not_there(fresh):
     fresh.reconcile()
     assert message(fresh) == "Not ready: api 0/?, payments 0/?, worker 0/?."
