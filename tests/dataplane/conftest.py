@@ -20,7 +20,7 @@ from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.envoy.bootstrap import render_static_bootstrap
 from resilientslice.render.names import Track
 from resilientslice.render.revision import revision_of
-from resilientslice.render.tracks import Address, CanaryTrack, FixedDiscovery, Topology
+from resilientslice.render.tracks import Address, CanaryTrack, DnsDiscovery, FixedDiscovery, Topology
 
 READY_SECONDS = 20
 STABLE, CANARY = Track.STABLE, Track.CANARY
@@ -178,17 +178,20 @@ class World:
         weight: int = 0,
         proxies: int = 1,
         host_names: tuple[str, ...] = ("*",),
+        dns: Address | None = None,
     ) -> Mesh:
-        """An Envoy for the slice; with `canary`, the names of the services whose image the next revision changes."""
+        """An Envoy for the slice; with `canary`, the names of the services whose image the next revision changes.
+        `dns`: a server of names to ask for its hosts."""
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
         slice_ = make_slice(spec)
+        addresses = {pair: tuple(backend.address for backend in backends) for pair, backends in hosts.items()}
         topology = Topology(
             front=Address("127.0.0.1", free_port()),
             stats=Address("127.0.0.1", free_port()),
             internal={s.name: Address("127.0.0.1", free_port()) for s in slice_.spec.services if s.port},
-            discovery=FixedDiscovery({pair: tuple(b.address for b in backends) for pair, backends in hosts.items()}),
+            discovery=DnsDiscovery("test") if dns else FixedDiscovery(addresses),
             proxies=proxies,
             hosts=host_names,
             access_log=str(folder / "access.log"),
@@ -196,7 +199,12 @@ class World:
         )
         track = None if canary is None else CanaryTrack(revision_of(slice_), canary, weight)
         config = render_envoy(slice_, revision_of(slice_), track, topology)
-        process = await self._start(folder, render_static_bootstrap(config, topology))
+        bootstrap = render_static_bootstrap(config, topology)
+        if dns:
+            server = {"socket_address": {"address": dns.host, "port_value": dns.port}}
+            resolver = bootstrap["typed_dns_resolver_config"]["typed_config"]
+            resolver |= {"resolvers": [server], "use_resolvers_as_fallback": False}
+        process = await self._start(folder, bootstrap)
         client = await self._session(aiohttp.TCPConnector(limit=0))
         admin = await self._session(aiohttp.UnixConnector(path=topology.admin_path or ""))
         await until(lambda: _ready(admin, process, folder), "Envoy is ready")

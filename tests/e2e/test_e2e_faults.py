@@ -1,6 +1,7 @@
 """Things die; callers must not notice where two of them remain."""
 
 import time
+from contextlib import asynccontextmanager
 
 import operators
 import pytest
@@ -87,3 +88,40 @@ async def test_all_pods_of_payments_die_and_orders_are_taken_again(a_slice):
     none_failed(reading.tally, 20)
     await slice_.ready()
     assert not uids(await slice_.pods("payments")) & uids(before)
+
+
+@asynccontextmanager
+async def without_dns(cluster):
+    """The cluster has no DNS server inside the block."""
+
+    async def scaled(replicas):
+        where = ("-n", "kube-system", "deployment/coredns")
+        await cluster.kubectl("scale", *where, f"--replicas={replicas}")
+        await cluster.kubectl("rollout", "status", *where, "--timeout=120s")
+
+    async def gone() -> bool:
+        return not await cluster.list("pods", "kube-system", "k8s-app=kube-dns")
+
+    (deployment,) = await cluster.list("deployments", "kube-system", "k8s-app=kube-dns")
+    try:
+        await scaled(0)
+        await until(gone, "nobody answers names", 120)
+        yield
+    finally:
+        await scaled(deployment["spec"]["replicas"])
+
+
+async def test_without_dns_what_runs_goes_on_and_what_starts_says_what_it_waits_for(a_slice):
+    first, second = a_slice("first"), a_slice("second")
+    await first.apply(sample("minimal"))
+    await first.ready()
+    async with first.traffic(gets(), per_second=40) as load:
+        async with without_dns(first.cluster):
+            await second.apply(sample("minimal"))
+            message = await second.said("Ready", "PodsNotFound", 120)
+            assert message == "Not every Envoy has found the pods of web yet."
+            assert await second.pods("web")
+        await second.ready(60)
+        async with second.client() as client:
+            none_failed(await client.closed_loop(gets(), count=50, workers=2), 50)
+    none_failed(load.tally, 100)

@@ -18,6 +18,8 @@ ADS_CLUSTER = "ads"
 ADMIN_CLUSTER = "admin"
 STATS_LISTENER = "stats"
 MAX_DOWNSTREAM_CONNECTIONS = 20_000
+DNS_TIMEOUT_SECONDS = 1
+DNS_TRIES = 2
 # fmt: off
 LATENCY_BUCKETS_MILLISECONDS = (
     1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 750, 900, 1000,
@@ -75,10 +77,14 @@ def _bootstrap(topology: Topology) -> dict[str, Any]:
             ]
         },
         # Names are complete as they are; a search list would ask for each of them in every domain of it first.
+        # Envoy takes no request before each name was answered once, or given up: with the library's own times, and no
+        # DNS server that answers, that takes minutes.
         "typed_dns_resolver_config": extension(
             "envoy.network.dns_resolver.cares",
             "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
             dns_resolver_options={"no_default_search_domain": True},
+            query_timeout_seconds=DNS_TIMEOUT_SECONDS,
+            query_tries=DNS_TRIES,
         ),
     }
 
