@@ -19,7 +19,7 @@ ADMIN_CLUSTER = "admin"
 STATS_LISTENER = "stats"
 MAX_DOWNSTREAM_CONNECTIONS = 20_000
 DNS_TIMEOUT_SECONDS = 1
-DNS_TRIES = 2
+DNS_TRIES = 3
 # fmt: off
 LATENCY_BUCKETS_MILLISECONDS = (
     1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 750, 900, 1000,
@@ -78,7 +78,8 @@ def _bootstrap(topology: Topology) -> dict[str, Any]:
         },
         # Names are complete as they are; a search list would ask for each of them in every domain of it first.
         # Envoy takes no request before each name was answered once, or given up: with the library's own times, and no
-        # DNS server that answers, that takes minutes.
+        # DNS server that answers, that takes minutes; with these some 13 s. Less would let one take requests that only
+        # started before its pod's network was ready.
         "typed_dns_resolver_config": extension(
             "envoy.network.dns_resolver.cares",
             "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
