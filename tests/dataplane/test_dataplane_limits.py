@@ -25,7 +25,7 @@ async def test_each_tenant_has_its_share(world, shop, proxies):
         headers = {"X-Tenant": tenant} if tenant else {}
         began = time.monotonic()
         counts = await mesh.load("front", 60, clients=1, headers=headers)
-        assert counts[200] in admitted(-(-burst // proxies), rate, began), tenant
+        assert counts[200] in admitted(-(-burst // proxies), rate / proxies, began), tenant
         assert counts[200] + counts[429] == 60
 
 

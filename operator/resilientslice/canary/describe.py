@@ -70,8 +70,8 @@ def _draining(state: State, wanted: Wanted) -> str:
 
 def _starting(state: State, goal: Goal, canary: Canary, signals: Signals) -> str:
     text = f"{state.canary} starts; waits for "
-    if signals.canary_hidden and not signals.canary_pending:
-        text += f"every Envoy to find its pods: {', '.join(signals.canary_hidden)}."
+    if signals.canary_unfound and not signals.canary_pending:
+        text += f"every Envoy to find its pods: {', '.join(signals.canary_unfound)}."
     else:
         text += _pods(signals.canary_pending, "its pods")
     if goal.reason is Reason.STEPS:

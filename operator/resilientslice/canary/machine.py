@@ -105,7 +105,7 @@ def _serving(state: State, wanted: Wanted, canary: Canary, signals: Signals, now
         return transitions.abort(state, ABORT_ASKED, now)
     if state.live and signals.canary_healthy != state.canary:
         return transitions.withdraw(state, now, ", ".join(signals.canary_pending))
-    if state.phase is Phase.STARTING and signals.canary_ready == state.canary and not signals.canary_hidden:
+    if state.phase is Phase.STARTING and signals.canary_ready == state.canary and not signals.canary_unfound:
         return transitions.become_live(state, now)
     return pursue(state, wanted, canary, signals, now)
 

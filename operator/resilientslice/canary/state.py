@@ -169,8 +169,8 @@ class Signals:
     """Canary revision each of whose Deployments has a ready replica."""
     canary_pending: tuple[str, ...] = ()
     """What is not ready, for people: `payments 1/3`."""
-    canary_hidden: tuple[str, ...] = ()
-    """Services of the canary whose pods an Envoy that answers has not found yet: it looks names up now and then."""
+    canary_unfound: tuple[str, ...] = ()
+    """Services of the canary whose ready pods an Envoy that callers are sent to has not found yet."""
     stable_ready: str = ""
     """Stable revision whose Deployments of the canary's services run its templates and are ready."""
     stable_pending: tuple[str, ...] = ()

@@ -103,7 +103,7 @@ def plan(
         report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
-        awaits_envoys=bool(view.unfound or seen.canary_hidden),
+        awaits_envoys=bool(view.unfound or seen.canary_unfound),
     )
 
 

@@ -17,18 +17,18 @@ def signals_of(memory: Memory, observed: Observed) -> Signals:
     stable_pending = pending(workloads, memory.stable, Track.STABLE, moved)
     unsettled = pending(workloads, memory.stable, Track.STABLE, memory.stable.services)
     canary_pending: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
+    canary_unfound: tuple[str, ...] = ()
     ready = healthy = ""
     if memory.canary is not None:
         canary_pending = pending(workloads, memory.canary, Track.CANARY, state.services)
         ready = "" if canary_pending else memory.canary.name
-        hidden = unfound(observed, Track.CANARY, state.services)
+        canary_unfound = unfound(observed, Track.CANARY, state.services)
         healthy = memory.canary.name if _all_healthy(workloads, memory.canary, state.services) else ""
     return Signals(
         canary_ready=ready,
         canary_healthy=healthy,
         canary_pending=canary_pending,
-        canary_hidden=hidden,
+        canary_unfound=canary_unfound,
         stable_ready="" if stable_pending else memory.stable.name,
         stable_pending=stable_pending,
         settled="" if unsettled else memory.stable.name,

@@ -96,7 +96,7 @@ class Scenario:
             canary_ready=canary if self.ready and self.healthy else "",
             canary_healthy=canary if self.healthy else "",
             canary_pending=() if self.ready else ("payments 1/3",),
-            canary_hidden=self.hidden,
+            canary_unfound=self.hidden,
             stable_ready=stable if self.stable_ready else "",
             stable_pending=() if self.stable_ready else ("payments 2/3",),
             settled=stable if self.stable_ready else "",

@@ -81,10 +81,10 @@ def test_hosts_that_an_envoy_has_not_found_are_told_where_there_are_any(cluster)
     cluster.edit(images={"payments": "2"}, canary={"weight": 30}).settle()
     memory = cluster.observed.memory
     cluster.see(hostless=frozenset({"payments-canary", "api-stable", "api-canary"}))
-    assert signals_of(memory, cluster.observed).canary_hidden == ("payments",)
+    assert signals_of(memory, cluster.observed).canary_unfound == ("payments",)
     asleep = Workload(0, 0, 0, memory.canary.services["payments"].digest)
     workloads = {**cluster.observed.workloads, ("payments", Track.CANARY): asleep}
-    assert signals_of(memory, cluster.see(workloads=workloads).observed).canary_hidden == ()
+    assert signals_of(memory, cluster.see(workloads=workloads).observed).canary_unfound == ()
 
 
 def test_stable_is_ready_for_traffic_by_the_canarys_services_and_settled_by_all(cluster):
