@@ -17,8 +17,7 @@ fi
 missing=()
 
 bring_up() {
-    tests/kind/cluster.sh up
-    tests/kind/cluster.sh load-images
+    tests/kind/cluster.sh up --images
 }
 
 run_tests() { # EXPRESSION PYTEST-ARGUMENTS...

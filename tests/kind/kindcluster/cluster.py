@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,27 +110,37 @@ def routes(nodes: Sequence[Mapping[str, Any]]) -> dict[str, list[Route]]:
     return {name: [route for other, route in sorted(known.items()) if other != name] for name in sorted(known)}
 
 
-def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Return when every node is Ready, and DNS, storage and metrics work."""
+def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ, *, with_images: bool = False) -> None:
+    """Return when every node is Ready, and DNS, storage and metrics work.
+
+    `with_images` does what `load_images` does, too: images are built while kind starts the nodes, and put there while
+    these become Ready.
+    """
     wanted = node_count(environ)
     daemon.ensure()
     standin = images.prepare_python(cache)
     programs = Programs(cluster, _kind(cache, standin=standin))
-    if _is_up(programs, wanted):
-        say(f"the cluster {cluster.name} is up already")
-    elif standin:
-        built = nodeimage.ensure(nodeimage.programs(cache), cache)
-        _create(programs, kind_configuration(wanted, built, lean=True))
-    else:
-        _create(programs, kind_configuration(wanted, environ.get("NODE_IMAGE") or None))
-    _mark(cluster)
-    if standin:
-        _connect(programs)
-    # between nodes a pod's packets come from its node, which no policy knows
-    enforced = standin and wanted == 1
-    if enforced:
-        programs.kubectl("apply", "--server-side", f"--filename={NETWORK_POLICIES}")
-    _finish(programs, enforced=enforced)
+    stands = _is_up(programs, wanted)
+    node_image = environ.get("NODE_IMAGE") or None
+    if standin and not stands:
+        node_image = nodeimage.ensure(nodeimage.programs(cache), cache)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        built = beside.submit(images.everything, cache) if with_images else None
+        if stands:
+            say(f"the cluster {cluster.name} is up already")
+        else:
+            _create(programs, kind_configuration(wanted, node_image, lean=standin))
+        _mark(cluster)
+        if standin:
+            _connect(programs)
+        loading = beside.submit(_put, programs, built.result()) if built else None
+        # between nodes a pod's packets come from its node, which no policy knows
+        enforced = standin and wanted == 1
+        if enforced:
+            programs.kubectl("apply", "--server-side", f"--filename={NETWORK_POLICIES}")
+        _finish(programs, enforced=enforced)
+        if loading:
+            loading.result()
 
 
 def down(cluster: Cluster, cache: Path) -> None:
@@ -157,10 +168,11 @@ def load_images(cluster: Cluster, cache: Path) -> None:
     programs = Programs(cluster, _kind(cache))
     if not programs.nodes():
         raise ClusterError(f"there is no cluster {cluster.name}: run `make cluster-up` first")
-    names = images.ours(cache)
-    if images.prepare_python(cache):
-        names += images.third_party(cache)
-    images.load(programs.kind, cluster.name, names, programs.environment())
+    _put(programs, images.everything(cache))
+
+
+def _put(programs: Programs, names: Sequence[str]) -> None:
+    images.load(programs.kind, programs.cluster.name, names, programs.environment())
 
 
 def _internal_ip(node: Mapping[str, Any]) -> str:

@@ -133,6 +133,12 @@ def third_party(cache: Path) -> list[str]:
     return [each.image for each in wanted]
 
 
+def everything(cache: Path) -> list[str]:
+    """Build our images, and where there is no registry stand-ins for those of others; the names of all."""
+    names = ours(cache)
+    return names + third_party(cache) if prepare_python(cache) else names
+
+
 def _build(build: Build, *, standin: bool) -> None:
     base = docker.run("image", "inspect", "--format={{.Id}}", PYTHON).strip()
     inputs = source.digest(base, build.target or "", build.dockerfile.read_bytes(), *_contents(build.sources))
@@ -193,6 +199,7 @@ def load(kind: Path, cluster: str, names: Sequence[str], environ: Mapping[str, s
     )
     if done.returncode != 0:
         raise ClusterError(f"kind load docker-image failed:\n{done.stdout}{done.stderr}")
+    say("the images are on the nodes")
 
 
 def describe(names: Iterable[str]) -> str:
