@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from resilientslice.local.ports import is_free
 
-pytestmark = pytest.mark.xdist_group("local")
 """One process for all: slices of the same names want the same ports, and a test checks that they get them."""
 
 RUN = (str(Path(sys.executable).with_name("rslice")), "run")

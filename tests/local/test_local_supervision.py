@@ -17,7 +17,6 @@ from resilientslice.local.process import Command
 from resilientslice.local.report import Journal, ReplicaState
 from resilientslice.local.supervisor import Report, Supervised
 
-pytestmark = pytest.mark.xdist_group("local")
 """One process for all: slices of the same names want the same ports, and a test checks that they get them."""
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]

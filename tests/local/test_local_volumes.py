@@ -13,7 +13,6 @@ from resilientslice.local.errors import LocalError
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 
-pytestmark = pytest.mark.xdist_group("local")
 """One process for all: slices of the same names want the same ports, and a test checks that they get them."""
 
 SAMPLES = Path(__file__).parents[2] / "samples"

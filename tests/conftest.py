@@ -1,0 +1,23 @@
+"""Which tests never run side by side when several workers share them (`--dist=loadgroup`).
+
+xdist has a mark for it, `xdist_group`, which it writes into the ids of tests; pytest 9.2 makes ids in another way, and
+the mark has no effect. So the schedule is told by folder.
+"""
+
+import pytest
+from xdist.scheduler import LoadGroupScheduling
+
+ALONE = "tests/local/"
+"""Slices of one name have listeners of the same ports, so two runtimes of the samples are in each other's way."""
+
+
+class Schedule(LoadGroupScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        """Tests of one scope go to one worker, one after the other."""
+        return ALONE if nodeid.startswith(ALONE) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedule | None:
+    """None is xdist's own choice."""
+    return Schedule(config, log) if config.getvalue("dist") == "loadgroup" else None
