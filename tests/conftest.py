@@ -8,7 +8,7 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling
 
 ALONE = "tests/local/"
-"""Slices of one name have listeners of the same ports, so two runtimes of the samples are in each other's way."""
+"""Slices of the same names want the same ports for their listeners, and a test checks that they get them."""
 
 
 class Schedule(LoadGroupScheduling):

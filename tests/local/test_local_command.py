@@ -13,8 +13,6 @@ import psutil
 
 from resilientslice.local.ports import is_free
 
-"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
-
 RUN = (str(Path(sys.executable).with_name("rslice")), "run")
 WITHIN = 30.0
 

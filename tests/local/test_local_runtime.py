@@ -22,8 +22,6 @@ from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 from resilientslice.render.names import Track
 
-"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
-
 Fetch = Callable[..., Awaitable[tuple[int, dict[str, str]]]]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

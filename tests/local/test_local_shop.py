@@ -10,8 +10,6 @@ import aiohttp
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 
-"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
-
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 

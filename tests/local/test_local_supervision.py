@@ -17,8 +17,6 @@ from resilientslice.local.process import Command
 from resilientslice.local.report import Journal, ReplicaState
 from resilientslice.local.supervisor import Report, Supervised
 
-"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
-
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"

@@ -13,8 +13,6 @@ from resilientslice.local.errors import LocalError
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 
-"""One process for all: slices of the same names want the same ports, and a test checks that they get them."""
-
 SAMPLES = Path(__file__).parents[2] / "samples"
 Fetch = Callable[..., Awaitable[tuple[int, dict[str, str]]]]
 

@@ -120,20 +120,22 @@ def up(cluster: Cluster, cache: Path, environ: Mapping[str, str] = os.environ, *
     daemon.ensure()
     standin = images.prepare_python(cache)
     programs = Programs(cluster, _kind(cache, standin=standin))
-    stands = _is_up(programs, wanted)
-    node_image = environ.get("NODE_IMAGE") or None
-    if standin and not stands:
+    configuration: Mapping[str, Any] | None = None
+    if _is_up(programs, wanted):
+        say(f"the cluster {cluster.name} is up already")
+    elif standin:
         node_image = nodeimage.ensure(nodeimage.programs(cache), cache)
+        configuration = kind_configuration(wanted, node_image, lean=True)
+    else:
+        configuration = kind_configuration(wanted, environ.get("NODE_IMAGE") or None)
     with ThreadPoolExecutor(max_workers=1) as beside:
         built = beside.submit(images.everything, cache) if with_images else None
-        if stands:
-            say(f"the cluster {cluster.name} is up already")
-        else:
-            _create(programs, kind_configuration(wanted, node_image, lean=standin))
+        if configuration:
+            _create(programs, configuration)
         _mark(cluster)
         if standin:
             _connect(programs)
-        loading = beside.submit(_put, programs, built.result()) if built else None
+        loading = beside.submit(images.load, programs, built.result()) if built else None
         # between nodes a pod's packets come from its node, which no policy knows
         enforced = standin and wanted == 1
         if enforced:
@@ -168,11 +170,7 @@ def load_images(cluster: Cluster, cache: Path) -> None:
     programs = Programs(cluster, _kind(cache))
     if not programs.nodes():
         raise ClusterError(f"there is no cluster {cluster.name}: run `make cluster-up` first")
-    _put(programs, images.everything(cache))
-
-
-def _put(programs: Programs, names: Sequence[str]) -> None:
-    images.load(programs.kind, programs.cluster.name, names, programs.environment())
+    images.load(programs, images.everything(cache))
 
 
 def _internal_ip(node: Mapping[str, Any]) -> str:

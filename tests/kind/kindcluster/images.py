@@ -14,6 +14,7 @@ import build_apiserver as source
 import resilientslice
 from kindcluster import debian, docker, standins
 from kindcluster.places import HERE, ROOT
+from kindcluster.programs import Programs
 from kindcluster.words import ClusterError, say
 from resilientslice.render.images import DEFAULT_IMAGES
 
@@ -187,18 +188,10 @@ def _revision() -> str:
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
-def load(kind: Path, cluster: str, names: Sequence[str], environ: Mapping[str, str]) -> None:
+def load(programs: Programs, names: Sequence[str]) -> None:
     """Put images onto every node; kind leaves out what is there already."""
     say(f"loading {len(names)} images onto the nodes: {', '.join(names)}")
-    done = subprocess.run(
-        [kind, "load", "docker-image", f"--name={cluster}", *names],
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ClusterError(f"kind load docker-image failed:\n{done.stdout}{done.stderr}")
+    programs.run_kind("load", "docker-image", f"--name={programs.cluster.name}", *names)
     say("the images are on the nodes")
 
 
