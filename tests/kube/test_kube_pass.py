@@ -10,7 +10,7 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import ForbiddenError, NotLeadingError
+from resilientslice.kube.errors import ForbiddenError, KubeError, NotLeadingError
 from resilientslice.kube.kinds import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -432,6 +432,56 @@ async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop
     await edit(shop, fixed)
     await shop.settle("shop")
     assert (await replicas(), await shop.names(AUTOSCALER)) == (4, set())
+
+
+def more_replicas(document):
+    service(document, "api").update(replicas=5)
+
+
+def fewer_replicas(document):
+    service(document, "api").update(replicas=1)
+
+
+def more_proxies(document):
+    document["spec"].setdefault("proxy", {})["replicas"] = 3
+
+
+@pytest.mark.parametrize("change", [more_replicas, fewer_replicas, more_proxies])
+async def test_an_edit_is_never_called_done_before_its_deployments_were_counted_anew(shop, change):
+    """Whoever waits for a status of the newest generation that is Ready and at rest is not let through too early."""
+    await edit(shop, change)
+    for _ in range(4):
+        await shop.reconcile("shop")
+        assert not await is_done(shop)
+    await shop.settle("shop")
+    assert await is_done(shop)
+
+
+async def is_done(world):
+    found = await world.slice("shop")
+    status = found["status"]
+    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
+    current = status["observedGeneration"] == found["metadata"]["generation"]
+    return current and (conditions["Ready"], conditions["Reconciling"]) == ("True", "False")
+
+
+async def test_an_edit_that_could_not_be_written_is_not_called_observed(shop, monkeypatch):
+    apply = KubeClient.apply
+
+    async def failing(self, obj, **options):
+        if obj["kind"] == "Deployment":
+            raise KubeError("apply Deployment", status=500, message="out of order")
+        return await apply(self, obj, **options)
+
+    await edit(shop, more_replicas)
+    with monkeypatch.context() as patch:
+        patch.setattr(KubeClient, "apply", failing)
+        for _ in range(3):
+            with pytest.raises(KubeError, match="out of order"):
+                await shop.reconcile("shop")
+            assert not await is_done(shop)
+    await shop.settle("shop")
+    assert await is_done(shop)
 
 
 async def test_what_a_quota_refuses_is_said(shop):

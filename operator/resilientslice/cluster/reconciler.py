@@ -45,7 +45,7 @@ from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
 from resilientslice.reconcile.revisions import wanted_revision
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
-from resilientslice.reconcile.status import invalid_status, stalled_status
+from resilientslice.reconcile.status import invalid_status, stalled_status, unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
@@ -159,7 +159,8 @@ class Reconciler:
         self.timings.mark("read")
         planned, pushed = await self._decide(key, held, slice_, now)
         failure: Exception | None = None
-        waited = held.queued is not None
+        waited, said = held.queued is not None, not held.unsaid
+        held.unsaid = held.rolled = False
         if planned.desired is not None and planned.memory is not None:
             try:
                 await self._carry_out(key, held, planned, planned.desired, now)
@@ -169,9 +170,12 @@ class Reconciler:
         else:
             self._leave_line(key, held)
         self.timings.mark("apply")
-        if failure is None and waited != (held.queued is not None):
-            return Result(now)  # the status says so in the next pass, and nothing else in between
-        later = await self._report.write(key, raw, held, before=slice_.status, after=planned.status, now=self._clock())
+        if failure is None and said and (held.rolled or waited != (held.queued is not None)):
+            # what was seen before this pass is not what is there now: the next one, at once, has it in its status
+            held.unsaid = True
+            return Result(now)
+        after = planned.status if failure is None else unfinished_status(planned.status, slice_.status)
+        later = await self._report.write(key, raw, held, before=slice_.status, after=after, now=self._clock())
         self.timings.mark("status")
         if planned.awaits_envoys:
             self._agents.look_again(key)
@@ -275,6 +279,7 @@ class Reconciler:
         self.timings.mark("compare")
         try:
             await writer.carry_out(difference)
+            held.rolled = any(change.id[0] == DEPLOYMENT.kind for change in difference.changes)
             self._rollouts.settle(key)
             await self._remembering.forget_revisions(key, held, record)
             await self._pods.ask(key, held, planned.status, now)

@@ -69,6 +69,11 @@ def suspended_status(slice_: ResilientSlice, now: float) -> Status:
     )
 
 
+def unfinished_status(planned: Status, previous: Status) -> Status:
+    """While what the newest generation asks for could not all be written: it doesn't count as observed."""
+    return planned.model_copy(update={"observed_generation": previous.observed_generation})
+
+
 def invalid_status(previous: Status, generation: int, problems: str, now: float) -> Status:
     """Of a resource that can't be understood."""
     return stalled_status(previous, generation, "InvalidSpec", f"Correct the resource: {problems}", now)
