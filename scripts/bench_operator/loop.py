@@ -23,6 +23,7 @@ from resilientslice.kube.session import Session
 ROUNDS = 5
 MOST = 2.0
 """A new slice: each name is looked up before it is taken, and status, Events and what is remembered are written too."""
+MOST_PASSES = 4
 MANAGER = "loop"
 
 
@@ -82,10 +83,14 @@ async def _round(session: Session, number: int) -> dict[str, float]:
 
 
 async def _pass(world: World) -> float:
+    """With those that it asks for at once: the first may leave the status to the next."""
     await world.sync()
     began = time.perf_counter()
-    await world.reconciler.reconcile(SliceKey(world.namespace, NAME))
-    return time.perf_counter() - began
+    for _ in range(MOST_PASSES):
+        due = (await world.reconciler.reconcile(SliceKey(world.namespace, NAME))).next_deadline
+        if due is None or due > world.now:
+            return time.perf_counter() - began
+    raise AssertionError(f"{MOST_PASSES} passes at once, and another one is due")
 
 
 async def _loop(session: Session, made: Sequence[Object]) -> float:
