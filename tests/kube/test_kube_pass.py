@@ -73,6 +73,22 @@ def tag(name, value):
     return change
 
 
+def more_replicas(document):
+    service(document, "api").update(replicas=5)
+
+
+def fail_to_apply(patch, kind, error):
+    """Every object of a kind, as the API server might."""
+    apply = KubeClient.apply
+
+    async def failing(self, obj, **options):
+        if obj["kind"] == kind:
+            raise error
+        return await apply(self, obj, **options)
+
+    patch.setattr(KubeClient, "apply", failing)
+
+
 async def canary(world):
     return (await world.slice("shop"))["status"]["canary"]
 
@@ -297,15 +313,8 @@ async def test_a_volume_without_its_credentials_is_said_and_the_store_not_starte
 
 async def test_credentials_that_may_not_be_owned_keep_their_store_and_nothing_else(world, monkeypatch):
     """An admission plugin asks for rights that the operator hasn't."""
-    apply = KubeClient.apply
     said = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on"
-
-    async def refusing(self, obj, **options):
-        if obj["kind"] == "Secret":
-            raise ForbiddenError("apply Secret", status=403, message=said)
-        return await apply(self, obj, **options)
-
-    monkeypatch.setattr(KubeClient, "apply", refusing)
+    fail_to_apply(monkeypatch, "Secret", ForbiddenError("apply Secret", status=403, message=said))
     document = sample("shop")
     document["spec"]["deletionPolicy"] = "Delete"
     await world.apply(document)
@@ -424,7 +433,7 @@ async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop
     async def replicas():
         return (await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable"))["spec"]["replicas"]
 
-    await edit(shop, lambda document: service(document, "api").update(replicas=5))
+    await edit(shop, more_replicas)
     await shop.settle("shop")
     await edit(shop, scaled)
     await shop.settle("shop")
@@ -432,10 +441,6 @@ async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop
     await edit(shop, fixed)
     await shop.settle("shop")
     assert (await replicas(), await shop.names(AUTOSCALER)) == (4, set())
-
-
-def more_replicas(document):
-    service(document, "api").update(replicas=5)
 
 
 def fewer_replicas(document):
@@ -459,23 +464,15 @@ async def test_an_edit_is_never_called_done_before_its_deployments_were_counted_
 
 async def is_done(world):
     found = await world.slice("shop")
-    status = found["status"]
-    conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
-    current = status["observedGeneration"] == found["metadata"]["generation"]
-    return current and (conditions["Ready"], conditions["Reconciling"]) == ("True", "False")
+    current = found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    says = [(await world.condition("shop", kind))[0] for kind in ("Ready", "Reconciling")]
+    return current and says == ["True", "False"]
 
 
 async def test_an_edit_that_could_not_be_written_is_not_called_observed(shop, monkeypatch):
-    apply = KubeClient.apply
-
-    async def failing(self, obj, **options):
-        if obj["kind"] == "Deployment":
-            raise KubeError("apply Deployment", status=500, message="out of order")
-        return await apply(self, obj, **options)
-
     await edit(shop, more_replicas)
     with monkeypatch.context() as patch:
-        patch.setattr(KubeClient, "apply", failing)
+        fail_to_apply(patch, "Deployment", KubeError("apply Deployment", status=500, message="out of order"))
         for _ in range(3):
             with pytest.raises(KubeError, match="out of order"):
                 await shop.reconcile("shop")
@@ -538,14 +535,8 @@ async def test_a_right_that_is_missing_is_said_and_the_rest_serves(shop, api):
 
 async def test_no_pod_starts_while_its_isolation_is_refused(world, monkeypatch):
     """Also not in the passes after the one that was refused, which don't ask again for a while."""
-    apply = KubeClient.apply
-
-    async def refusing(self, obj, **options):
-        if obj["kind"] == "NetworkPolicy":
-            raise ForbiddenError("apply NetworkPolicy", status=403, message='"x" is forbidden: User "y" cannot patch')
-        return await apply(self, obj, **options)
-
-    monkeypatch.setattr(KubeClient, "apply", refusing)
+    forbidden = ForbiddenError("apply NetworkPolicy", status=403, message='"x" is forbidden: User "y" cannot patch')
+    fail_to_apply(monkeypatch, "NetworkPolicy", forbidden)
     await world.apply(sample("shop"))
     for _ in range(3):
         await world.settle("shop")
@@ -625,7 +616,7 @@ async def test_a_process_that_does_not_lead_writes_nothing(shop, api):
     async with Session(api.login) as session:
         shop.client = KubeClient(session, guard=check)
         shop.restart()
-        await edit(shop, lambda document: service(document, "api").update(replicas=5))
+        await edit(shop, more_replicas)
         with pytest.raises(NotLeadingError):
             await shop.reconcile("shop")
     live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")

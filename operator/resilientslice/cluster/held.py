@@ -31,8 +31,6 @@ class Held:
     """A plan was made before: nothing has to be recovered."""
     again: bool = False
     """Something was learned in this pass that its status doesn't say yet."""
-    rolled: bool = False
-    """A Deployment was written in this pass: what its controller counted before says nothing of it."""
     unsaid: bool = False
     """The last pass left its status to the next one, which is not to do so again."""
     slice_: ResilientSlice | None = None

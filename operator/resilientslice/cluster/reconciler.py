@@ -160,17 +160,17 @@ class Reconciler:
         planned, pushed = await self._decide(key, held, slice_, now)
         failure: Exception | None = None
         waited, said = held.queued is not None, not held.unsaid
-        held.unsaid = held.rolled = False
+        held.unsaid = rolled = False
         if planned.desired is not None and planned.memory is not None:
             try:
-                await self._carry_out(key, held, planned, planned.desired, now)
+                rolled = await self._carry_out(key, held, planned, planned.desired, now)
                 await self._tend_key(key, raw, held, slice_, now)
             except Exception as error:
                 failure = error
         else:
             self._leave_line(key, held)
         self.timings.mark("apply")
-        if failure is None and said and (held.rolled or waited != (held.queued is not None)):
+        if failure is None and said and (rolled or waited != (held.queued is not None)):
             # what was seen before this pass is not what is there now: the next one, at once, has it in its status
             held.unsaid = True
             return Result(now)
@@ -254,11 +254,12 @@ class Reconciler:
         children = self._children.of(key).values()
         return gather(held.memory, children, held.uid, seen, obstacles, now=now)
 
-    async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> None:
-        """Everything but the Envoys' configuration, which they have by now."""
+    async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> bool:
+        """Everything but the Envoys' configuration, which they have by now. True if a Deployment was to be written:
+        what its controller counted before says nothing of it."""
         memory = planned.memory
         if memory is None:
-            return
+            return False
         record = record_of(desired.slice_, memory)
         taken = await self._remembering.store_revisions(desired.slice_, held, record)
         self.timings.mark("revisions")
@@ -267,7 +268,7 @@ class Reconciler:
         held.terminal = (*taken, *missing)
         if taken:
             held.again = before[0] != held.terminal
-            return
+            return False
         expected = expected_objects(desired, record, held)
         self.timings.mark("render")
         difference = self._difference(key, held, expected, desired, now)
@@ -279,13 +280,13 @@ class Reconciler:
         self.timings.mark("compare")
         try:
             await writer.carry_out(difference)
-            held.rolled = any(change.id[0] == DEPLOYMENT.kind for change in difference.changes)
             self._rollouts.settle(key)
             await self._remembering.forget_revisions(key, held, record)
             await self._pods.ask(key, held, planned.status, now)
         finally:
             after = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
             held.again = held.again or after != before
+        return any(change.id[0] == DEPLOYMENT.kind for change in difference.changes)
 
     def _difference(
         self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], desired: Desired, now: float
