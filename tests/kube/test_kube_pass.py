@@ -9,6 +9,7 @@ import yaml
 from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
+from resilientslice.agent.signing import UnusableKeyError
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ForbiddenError, KubeError, NotLeadingError
 from resilientslice.kube.kinds import (
@@ -458,6 +459,25 @@ async def test_an_edit_is_never_called_done_before_its_deployments_were_counted_
     for _ in range(4):
         await shop.reconcile("shop")
         assert not await is_done(shop)
+    await shop.settle("shop")
+    assert await is_done(shop)
+
+
+async def test_what_stops_a_slice_leaves_no_status_behind_for_the_next_edit(shop, monkeypatch):
+    await edit(shop, more_replicas)
+    await shop.reconcile("shop")
+    await shop.control()
+
+    async def unusable(*args):
+        raise UnusableKeyError("Secret shop-agent: no key")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.agents, "follow", unusable)
+        await shop.reconcile("shop")
+        assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "UnusableKey")
+    await edit(shop, fewer_replicas)
+    await shop.reconcile("shop")
+    assert not await is_done(shop)
     await shop.settle("shop")
     assert await is_done(shop)
 

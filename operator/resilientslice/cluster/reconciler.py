@@ -350,6 +350,7 @@ class Reconciler:
     ) -> Result:
         """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected."""
         self._leave_line(key, held)
+        held.unsaid = False
         generation = raw["metadata"].get("generation", 0)
         now = self._clock()
         if reason:
