@@ -13,6 +13,8 @@ import pytest
 import yaml
 from scripts.ports import free_port
 from tests.apiserver import conftest as servers
+from tests.kube.pass_edits import sample
+from tests.kube.pass_world import World
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.session import Session
@@ -118,3 +120,20 @@ async def until(condition: Callable[[], object], what: str) -> None:
                 await asyncio.sleep(0.005)
     except TimeoutError:
         pytest.fail(f"not within {FAR:.0f} s: {what}")
+
+
+@pytest.fixture
+async def world(api, namespace, client) -> AsyncIterator[World]:
+    log: list[tuple[str, str]] = []
+    async with Session(api.login, observe=lambda verb, kind, status, seconds: log.append((verb, kind))) as session:
+        yield World(session, client, namespace, log)
+
+
+@pytest.fixture
+async def shop(world):
+    """The sample shop, up and at rest, with a canary section but no canary."""
+    document = sample("shop")
+    await world.apply(document)
+    await world.settle("shop")
+    world.document = document
+    return world

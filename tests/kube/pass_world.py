@@ -1,7 +1,7 @@
 """A cluster in miniature on the real API server: it plays controllers and Envoys, and counts our requests."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from resilientslice.api.slice import ResilientSlice
@@ -13,7 +13,7 @@ from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.observe.proxies import Agents, Epoch, KeyNews, Seen
 from resilientslice.reconcile.children import noted
-from resilientslice.reconcile.observed import Proxies
+from resilientslice.reconcile.observed import Proxies, Refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import LABEL_SLICE
 
@@ -26,10 +26,13 @@ class FakeAgents:
 
     refuse: str = ""
     """Words with which every Envoy refuses what it is handed from now on."""
+    refuses: Callable[[ProxyPod, EnvoyConfig], str] = lambda pod, config: ""
+    """Words with which the Envoy of a pod refuses a configuration."""
     deaf: bool = False
     pods: dict[SliceKey, Sequence[ProxyPod]] = field(default_factory=dict)
-    running: dict[SliceKey, str] = field(default_factory=dict)
-    refused: dict[SliceKey, tuple[str, str]] = field(default_factory=dict)
+    running: dict[SliceKey, dict[str, str]] = field(default_factory=dict)
+    """By the pod's name: digest of what its Envoy runs."""
+    refused: dict[SliceKey, tuple[Refusal, ...]] = field(default_factory=dict)
     pushed: list[EnvoyConfig] = field(default_factory=list)
     active: int | None = 0
     hostless: frozenset[str] = frozenset()
@@ -43,23 +46,31 @@ class FakeAgents:
         return KeyNews()
 
     def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
-        names = [pod.name for pod in self.pods.get(key, ()) if not pod.deleting]
-        digest = self.running.get(key)
-        refused, words = self.refused.get(key, ("", ""))
-        acked = dict.fromkeys(names, digest) if digest else {}
-        return Seen(Proxies(len(names), acked, words), refused=refused, active=self.active, hostless=self.hostless)
+        pods = [pod for pod in self.pods.get(key, ()) if not pod.deleting]
+        names = frozenset(pod.name for pod in pods)
+        acked = {name: digest for name, digest in self.running.get(key, {}).items() if name in names}
+        refused = tuple(refusal for refusal in self.refused.get(key, ()) if refusal.instance in names)
+        proxies = Proxies(len(names), acked, refused, instances=names)
+        return Seen(proxies, active=self.active, hostless=self.hostless)
 
     def look_again(self, key: SliceKey) -> None:
         self.awaited.append(key)
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         self.pushed.append(config)
-        if self.refuse:
-            self.refused[key] = (config.digest, self.refuse)
-        elif not self.deaf:
-            self.running[key] = config.digest
-            self.refused.pop(key, None)
+        if not self.deaf:
+            for pod in self.pods.get(key, ()):
+                self._hand(key, pod, config)
         return 1, len(self.pushed)
+
+    def _hand(self, key: SliceKey, pod: ProxyPod, config: EnvoyConfig) -> None:
+        kept = tuple(known for known in self.refused.get(key, ()) if known.instance != pod.name)
+        words = self.refuse or self.refuses(pod, config)
+        if words:
+            self.refused[key] = (*self.refused.get(key, ()), Refusal(pod.name, config.digest, words))
+        else:
+            self.refused[key] = kept
+            self.running.setdefault(key, {})[pod.name] = config.digest
 
     def forget(self, key: SliceKey) -> None:
         self.pods.pop(key, None)
@@ -79,6 +90,8 @@ class World:
         self.deadline: float | None = None
         self.stuck: set[str] = set()
         """Deployments that never become ready."""
+        self.replaced: dict[str, int] = {}
+        """How often a pod of the proxies was."""
         self.subnet = "127.77.0"
         """Of the proxies' pods."""
         self.restart()
@@ -161,6 +174,7 @@ class World:
         changed = False
         for index in range(replicas):
             name = f"{deployment['metadata']['name']}-{index}"
+            name = f"{name}-{self.replaced[name]}" if name in self.replaced else name
             if await self.others.find(POD, self.namespace, name) is None:
                 metadata = {"name": name, "namespace": self.namespace, "labels": labels}
                 spec = {"containers": [{"name": "agent", "image": "agent"}]}
@@ -170,6 +184,16 @@ class World:
                 await self.others.patch_status(POD, self.namespace, name, status, manager="kubelet")
                 changed = True
         return changed
+
+    def key(self, name: str) -> SliceKey:
+        return SliceKey(self.namespace, name)
+
+    async def replace_pod(self, name: str) -> None:
+        """A pod of the proxies ends, and another one takes its place."""
+        await self.others.delete(POD, self.namespace, name)
+        for known in self.agents.running.values():
+            known.pop(name, None)
+        self.replaced[name] = self.replaced.get(name, 0) + 1
 
     async def slice(self, name: str) -> Object:
         return await self.others.get(RESILIENT_SLICE, self.namespace, name)

@@ -45,7 +45,6 @@ class _Known:
     """They are asked often, until something has changed."""
     spread: float = 1.0
     """Of the pause, drawn anew each time, so that slices that began together don't stay together."""
-    refused: str = ""
 
 
 @dataclass(slots=True)
@@ -162,5 +161,4 @@ def _pause(known: _Known) -> float:
 
 
 def _seen(view: FleetView) -> Seen:
-    refused = next((m.refused[0] for m in view.members if m.counted and m.refused[0]), "")
-    return Seen(view.proxies, refused, view.attempts, view.active, view.ejections, view.hostless)
+    return Seen(view.proxies, view.attempts, view.active, view.ejections, view.hostless)

@@ -199,7 +199,7 @@ class Reconciler:
             self.timings.mark("push")
             digest = planned.desired.envoy.digest
             planned, seen = self._plan(key, held, slice_, now)
-            if seen.refused != digest and not seen.proxies.all_run(digest):
+            if seen.proxies.owe(digest):
                 return planned, True
         return planned, True
 
@@ -306,11 +306,13 @@ class Reconciler:
         return found
 
     def _withheld(self, key: SliceKey, held: Held, desired: Desired) -> set[ChildId]:
-        """A configuration that an Envoy refused is not stored for the next one to start from; and a store without its
-        credentials is not started."""
+        """A configuration that Envoys refuse and none runs is not stored for the next one to start from; and a store
+        without its credentials is not started. The proxies themselves are never withheld: another version of them may
+        be what ends the refusal."""
         slice_, found = desired.slice_, set[ChildId]()
-        if self._seen(key, held).refused == desired.envoy.digest:
-            found |= {configuration_id(slice_.name), ("Deployment", proxy_name(slice_.name))}
+        proxies, digest = self._seen(key, held).proxies, desired.envoy.digest
+        if proxies.refusing(digest) and not proxies.running(digest):
+            found.add(configuration_id(slice_.name))
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
             if name not in held.credentials:
@@ -384,6 +386,5 @@ def _rotation(raw: Object) -> str:
 
 
 def _to_push(desired: Desired, seen: Seen) -> bool:
-    """A refused configuration is not offered again until it changes."""
-    digest = desired.envoy.digest
-    return seen.proxies.total > 0 and seen.refused != digest and not seen.proxies.all_run(digest)
+    """A configuration is not offered again to an Envoy that refused it."""
+    return seen.proxies.owe(desired.envoy.digest) > 0

@@ -12,12 +12,14 @@ from resilientslice.agent.client import Snapshot
 from resilientslice.agent.signing import Standing
 from resilientslice.canary.state import Attempts
 from resilientslice.fleet.reports import Accepted, AgentPod, Epoch, Outcome, Rejected, Stale, Unanswered
-from resilientslice.reconcile.observed import EjectedHost, Proxies
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal
 from resilientslice.render.names import Track
 
 _CANARY = f"-{Track.CANARY}"
 _STABLE = f"-{Track.STABLE}"
 _ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
+MOST_REFUSALS = 4
+"""Of one Envoy that are remembered: of what is wanted, of what it falls back to, and of those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,16 @@ class Tally:
 class Member:
     """One agent. `acked` is what its Envoy runs, `offered` what the agent holds, each a digest, empty if unknown.
 
-    `refused` are the digest that was refused last and the words. `at` is when `snapshot` was asked for, in seconds
-    since the epoch. `trouble` is why the last question got no answer. `asked` counts pushes, `fresh` says that the
-    snapshot was asked for after the last one had ended. `standing` is of the last answer under the keys that the slice
-    has now; None before there was one.
+    `refused` are configurations that its Envoy refused: digest → words, the newest last. `at` is when `snapshot` was
+    asked for, in seconds since the epoch. `trouble` is why the last question got no answer. `asked` counts pushes,
+    `fresh` says that the snapshot was asked for after the last one had ended. `standing` is of the last answer under
+    the keys that the slice has now; None before there was one.
     """
 
     pod: AgentPod
     acked: str = ""
     offered: str = ""
-    refused: tuple[str, str] = ("", "")
+    refused: Mapping[str, str] = field(default_factory=dict)
     held: Epoch = (0, 0)
     snapshot: Snapshot | None = None
     at: float | None = None
@@ -72,6 +74,12 @@ class Member:
     def counted(self) -> bool:
         """Requests reach its Envoy now or soon: the pod is ready, or its agent answers."""
         return self.pod.ready or (self.snapshot is not None and not self.trouble)
+
+    @property
+    def idle(self) -> bool:
+        """No caller is sent to it, and its Envoy refused what it was offered and has never accepted anything."""
+        accepted = self.snapshot is not None and self.snapshot.acked
+        return not self.pod.ready and bool(self.refused) and not (accepted or self.acked)
 
     @property
     def answers(self) -> Snapshot | None:
@@ -114,7 +122,9 @@ class FleetView:
     def missed(self, digest: str) -> tuple[AgentPod, ...]:
         """Pods whose agents neither hold this configuration nor refused it: they are to be pushed to again."""
         return tuple(
-            member.pod for member in self.members if digest not in (member.acked, member.offered, member.refused[0])
+            member.pod
+            for member in self.members
+            if digest not in (member.acked, member.offered) and digest not in member.refused
         )
 
 
@@ -127,10 +137,12 @@ def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Membe
     match outcome:
         case Accepted():
             held = max(member.held, epoch)
-            return replace(member, acked=digest, offered=digest, refused=("", ""), held=held, trouble="")
+            refused = _without(member.refused, digest)
+            return replace(member, acked=digest, offered=digest, refused=refused, held=held, trouble="")
         case Rejected(words, kind, serving):
             said = f"{kind}: {words}" if kind else words
-            return replace(member, acked=serving, offered=serving, refused=(digest, said), trouble="")
+            refused = _with(member.refused, digest, said)
+            return replace(member, acked=serving, offered=serving, refused=refused, trouble="")
         case Unanswered():
             return replace(member, offered=digest, held=max(member.held, epoch), trouble="")
         case Stale(held):
@@ -161,15 +173,26 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
     if asked != member.asked:
         return member
     settled = snapshot.digest == snapshot.acked and snapshot.envoy.connected > 0
-    why = snapshot.rejected
+    why, refused = snapshot.rejected, _without(member.refused, snapshot.acked)
+    if why is not None:
+        refused = _with(refused, why.digest, f"{why.type}: {why.message}")
     return replace(
         member,
         acked=snapshot.acked if settled else "",
         offered=snapshot.digest,
-        refused=(why.digest, f"{why.type}: {why.message}") if why is not None else ("", ""),
+        refused=refused,
         held=snapshot.epoch,
         fresh=True,
     )
+
+
+def _with(refused: Mapping[str, str], digest: str, words: str) -> Mapping[str, str]:
+    kept = {**_without(refused, digest), digest: words}
+    return dict(list(kept.items())[-MOST_REFUSALS:])
+
+
+def _without(refused: Mapping[str, str], digest: str) -> Mapping[str, str]:
+    return {other: words for other, words in refused.items() if other != digest} if digest in refused else refused
 
 
 def _kept(snapshot: Snapshot) -> Snapshot:
@@ -198,6 +221,9 @@ def view_of(
 ) -> FleetView:
     """`canary` are the services that have one; `pods` says which pod a host's address (without port) is."""
     counted = [member for member in members if member.counted]
+    # one that accepts nothing gets no requests: it holds up nobody, unless there is no other
+    idle = [member for member in counted if member.idle]
+    counted, idle = (counted, []) if len(idle) == len(counted) else ([m for m in counted if m not in idle], idle)
     clusters = [f"{service}{_CANARY}" for service in canary]
     times = [member.at for member in counted if member.at is not None]
     return FleetView(
@@ -205,8 +231,10 @@ def view_of(
         proxies=Proxies(
             total=len(counted),
             acked={member.pod.name: member.acked for member in counted if member.acked},
-            rejected=next((member.refused[1] for member in counted if member.refused[0]), ""),
+            refusals=_refusals(counted),
             ready=sum(member.pod.ready for member in counted),
+            instances=frozenset(member.pod.name for member in members),
+            idle=_refusals(idle),
         ),
         attempts=_attempts(counted, clusters) if clusters else None,
         active=_active(counted, clusters) if clusters else None,
@@ -216,6 +244,10 @@ def view_of(
         unreachable={member.pod.name: member.trouble for member in members if member.trouble},
         asked_at=min(times) if times and len(times) == len(counted) else None,
     )
+
+
+def _refusals(members: Iterable[Member]) -> tuple[Refusal, ...]:
+    return tuple(Refusal(m.pod.name, digest, words) for m in members for digest, words in m.refused.items())
 
 
 def merge_ejections(snapshots: Iterable[Snapshot | None], pods: Mapping[str, str]) -> tuple[EjectedHost, ...]:

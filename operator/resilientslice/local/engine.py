@@ -241,7 +241,7 @@ class Engine:
         }
 
     async def _push(self, desired: Desired, hosts: Mapping[TrackKey, tuple[Address, ...]]) -> None:
-        if desired.envoy.digest == self._config:
+        if desired.envoy.digest == self._config or desired.envoy.digest in self._proxy.refused:
             return
         self._offered = hosts
         before = self._proxy.rejected

@@ -26,7 +26,7 @@ from resilientslice.local.process import Command
 from resilientslice.local.report import Journal
 from resilientslice.local.stores import package_folder
 from resilientslice.local.supervisor import Report, Supervised
-from resilientslice.reconcile.observed import EjectedHost, Proxies
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap
 from resilientslice.render.names import Track
@@ -41,6 +41,7 @@ CONCURRENCY = 2
 FLUSH_MILLISECONDS = 500
 """Envoy writes its access log this often; the view follows it."""
 GRACE_SECONDS = 5.0
+MOST_REFUSALS = 4
 TERM_FILE = "term.json"
 
 
@@ -76,12 +77,14 @@ class Observation:
 
 
 class Proxy:
-    """Starts, feeds, asks and stops the pair. `rejected` is why the last configuration was refused, else empty."""
+    """Starts, feeds, asks and stops the pair. `rejected` is why the last configuration was refused, else empty;
+    `refused` are those that were, digest → words, the newest last."""
 
     def __init__(
         self, folder: StateFolder, ledger: Ledger, journal: Journal, changed: Callable[[], None], *, sockets: Path
     ) -> None:
         self.rejected = ""
+        self.refused: dict[str, str] = {}
         self.sockets = sockets
         self.access_log = folder.logs / "access.log"
         self._folder = folder
@@ -140,15 +143,28 @@ class Proxy:
             self.rejected = ""
             return False
         except PushRefusedError as error:
-            self.rejected = error.message
-            return False
-        self.rejected = "" if result.accepted else f"{result.type} {result.path} {result.message}".strip()
-        return result.accepted
+            return self._is_refused(config.digest, error.message)
+        if not result.accepted:
+            return self._is_refused(config.digest, f"{result.type} {result.path} {result.message}".strip())
+        self.rejected = ""
+        self.refused.pop(config.digest, None)
+        return True
+
+    def _is_refused(self, digest: str, words: str) -> bool:
+        self.rejected = words
+        self.refused.pop(digest, None)
+        self.refused = dict([*self.refused.items(), (digest, words)][-MOST_REFUSALS:])
+        return False
 
     def state(self, acked: str) -> Proxies:
         """`acked`: digest of the configuration that Envoy acknowledged last."""
         known = acked and self.envoy.ready
-        return Proxies(total=1, acked={INSTANCE: acked} if known else {}, rejected=self.rejected)
+        return Proxies(
+            total=1,
+            acked={INSTANCE: acked} if known else {},
+            refusals=tuple(Refusal(INSTANCE, digest, words) for digest, words in self.refused.items()),
+            instances=frozenset({INSTANCE}),
+        )
 
     async def snapshot(self) -> Snapshot:
         """AgentError when the agent doesn't answer."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from resilientslice.kube.cache import Child
 from resilientslice.observe.proxies import Seen
 from resilientslice.observe.rollouts import is_proxies, rolls
-from resilientslice.observe.troubles import workload_troubles
+from resilientslice.observe.troubles import MESSAGE_LENGTH, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.conflict_words import field_conflicts, name_conflicts
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.observed import Observed, Trouble
+from resilientslice.reconcile.observed import Observed, Refusal, Trouble, TroubleKind
 from resilientslice.reconcile.retakes import Contests
 from resilientslice.reconcile.rollouts import Queued
 
@@ -47,5 +47,12 @@ def gather(
             *field_conflicts(obstacles.contests.conflicts(now)),
             *workload_troubles(known, uid),
             *obstacles.pods,
+            *(_idle(refusal) for refusal in seen.proxies.idle),
         ),
     )
+
+
+def _idle(refusal: Refusal) -> Trouble:
+    """Of an Envoy that no caller is sent to: those that serve go on, and its rollout does not."""
+    said = f"{refusal.instance}: its Envoy refuses the configuration that others run: {refusal.words}"
+    return Trouble(TroubleKind.PODS, "EnvoyRefuses", said[:MESSAGE_LENGTH])

@@ -16,13 +16,12 @@ Epoch = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of the Envoys as last heard of. `refused`: digest of the configuration that `proxies.rejected` is about.
+    """Of the Envoys as last heard of.
 
     `hostless`: clusters of services (`payments-canary`) of which one that callers are sent to knows no host.
     """
 
     proxies: Proxies = field(default_factory=Proxies)
-    refused: str = ""
     attempts: Attempts | None = None
     active: int | None = None
     ejections: tuple[EjectedHost, ...] = ()

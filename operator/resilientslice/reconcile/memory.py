@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from resilientslice.canary.state import State
+from resilientslice.reconcile.policy import Policy, policy_from_json, policy_to_json
 from resilientslice.render.revision import Revision, revision_from_json, revision_to_json
 
 VERSION = 1
@@ -18,6 +19,19 @@ HISTORY = 10
 """Revisions formerly stable that are remembered."""
 
 _STATE = TypeAdapter(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What Envoys refused last: `basis` stands for it, whatever weight it drew; `words` are Envoy's, `by` the instances
+    that refused it."""
+
+    basis: str
+    words: str
+    by: tuple[str, ...]
+
+
+_REFUSED = TypeAdapter(Refused | None)
 
 
 class UnreadableMemoryError(ValueError):
@@ -37,6 +51,10 @@ class Memory:
     """Stable replicas of the canary's services when the canary started: stable never gets smaller while it lasts."""
     served: bool = False
     """The slice was once ready as a whole."""
+    accepted: Policy | None = None
+    """The policy that every Envoy accepted last; None before the first."""
+    refused: Refused | None = None
+    """Set while the wanted configuration is refused."""
 
 
 def memory_to_json(memory: Memory) -> dict[str, Any]:
@@ -57,6 +75,8 @@ def others_to_json(memory: Memory) -> dict[str, Any]:
         "config": memory.config,
         "sizes": dict(sorted(memory.sizes.items())),
         "served": memory.served,
+        "accepted": policy_to_json(memory.accepted) if memory.accepted else None,
+        "refused": _REFUSED.dump_python(memory.refused, mode="json"),
     }
 
 
@@ -76,6 +96,8 @@ def memory_from_json(data: Mapping[str, Any]) -> Memory:
             config=data["config"],
             sizes=dict(data["sizes"]),
             served=data["served"],
+            accepted=policy_from_json(data.get("accepted")),
+            refused=_REFUSED.validate_python(data.get("refused")),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UnreadableMemoryError(

@@ -34,6 +34,15 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """An Envoy that refused a configuration, in its words."""
+
+    instance: str
+    digest: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Proxies:
     """The slice's Envoys."""
 
@@ -42,10 +51,14 @@ class Proxies:
     acked: Mapping[str, str] = field(default_factory=dict)
     """Instance → digest of the configuration that it acknowledged. An instance that was sent another one since, and has
     not answered, is left out: nobody knows which of them it runs."""
-    rejected: str = ""
-    """Why an Envoy refused the newest configuration, in Envoy's words."""
+    refusals: tuple[Refusal, ...] = ()
+    """Of those counted in `total`: what they refused and have not accepted since."""
     ready: int | None = None
     """Envoys that callers are sent to; None where nothing stands between."""
+    instances: frozenset[str] = frozenset()
+    """Every Envoy there is, also those that are not counted."""
+    idle: tuple[Refusal, ...] = ()
+    """What Envoys refuse that are not counted: their pods are not ready, and they have accepted nothing yet."""
 
     def running(self, digest: str) -> int:
         """How many Envoys run that configuration."""
@@ -53,6 +66,17 @@ class Proxies:
 
     def all_run(self, digest: str) -> bool:
         return self.total > 0 and self.running(digest) >= self.total
+
+    def refusing(self, digest: str) -> Mapping[str, str]:
+        """Instance → words of those that refuse that configuration."""
+        return {refusal.instance: refusal.words for refusal in self.refusals if refusal.digest == digest}
+
+    def owe(self, digest: str) -> int:
+        """How many Envoys neither run that configuration nor refuse it."""
+        return max(0, self.total - self.running(digest) - len(self.refusing(digest).keys() - self._runners(digest)))
+
+    def _runners(self, digest: str) -> frozenset[str]:
+        return frozenset(instance for instance, acked in self.acked.items() if acked == digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from resilientslice.canary import machine
 from resilientslice.canary.state import Event, State, Wanted
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed
+from resilientslice.reconcile.offers import Offer, offer_of
+from resilientslice.reconcile.policy import Policy, governed, policy_of
 from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
 from resilientslice.reconcile.signals import signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
@@ -45,7 +47,7 @@ class Desired:
     @cached_property
     def objects(self) -> tuple[Object, ...]:
         """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
-        return tuple(render_objects(self.slice_, self.stable, self.canary, images=self.images))
+        return tuple(render_objects(self.slice_, self.stable, self.canary, images=self.images, envoy=self.envoy))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +96,37 @@ def plan(
     decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
     memory = _remember(before, decision.state, wanted, observed, settled=before.state.settled or bool(seen.settled))
     canary = _track(memory)
-    envoy = render(slice_, memory.stable, canary, place(slice_, memory.stable, canary))
-    memory = replace(memory, config=envoy.digest)
-    view = View(slice_, memory, observed, canary, waits=decision.message, config_is_new=envoy.digest != before.config)
+    offer = _offer(slice_, memory, canary, observed, place=place, render=render)
+    memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
+    view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
-        desired=Desired(slice_, memory.stable, canary, envoy, images),
+        desired=Desired(slice_, memory.stable, canary, offer.envoy, images),
         memory=replace(memory, served=memory.served or view.serves),
         report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
         awaits_envoys=bool(view.unfound or seen.canary_unfound),
     )
+
+
+def _offer(
+    slice_: ResilientSlice,
+    memory: Memory,
+    canary: CanaryTrack | None,
+    observed: Observed,
+    *,
+    place: Place,
+    render: Render,
+) -> Offer:
+    """What the Envoys are offered for what was decided: `memory` and `canary` as they are from now on."""
+
+    def made(under: ResilientSlice, render: Render) -> EnvoyConfig:
+        return render(under, memory.stable, canary, place(under, memory.stable, canary))
+
+    def fall_back(policy: Policy) -> EnvoyConfig:
+        return made(governed(slice_, policy), render_envoy)
+
+    return offer_of(made(slice_, render), policy_of(slice_.spec), memory, observed.proxies, fall_back)
 
 
 def _adopt(wanted: Revision, now: float) -> Memory:

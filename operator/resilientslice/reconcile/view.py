@@ -23,8 +23,6 @@ class View:
     observed: Observed
     track: CanaryTrack | None = None
     waits: str = ""
-    config_is_new: bool = False
-    """The configuration differs from the one that was asked for before: nothing is known of it yet."""
 
     @property
     def state(self) -> State:
@@ -36,13 +34,13 @@ class View:
 
     @property
     def accepted(self) -> bool:
-        """Every Envoy runs the configuration that is wanted."""
+        """Every Envoy runs the configuration that it is offered."""
         return self.proxies.all_run(self.memory.config)
 
     @property
     def rejected(self) -> str:
-        """Envoy's words, if it refused the configuration that is wanted; those about an earlier one are history."""
-        return "" if self.config_is_new else self.proxies.rejected
+        """Envoy's words, if it refuses the configuration that is wanted; those about an earlier one are history."""
+        return self.memory.refused.words if self.memory.refused else ""
 
     @cached_property
     def missing(self) -> tuple[str, ...]:

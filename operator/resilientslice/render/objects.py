@@ -9,7 +9,7 @@ from resilientslice.render.accounts import render_proxy_account, render_service_
 from resilientslice.render.autoscaling import render_autoscaler
 from resilientslice.render.deployments import render_deployment
 from resilientslice.render.disruption import render_proxy_budget, render_service_budget
-from resilientslice.render.envoy import render_envoy
+from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.ingress import render_ingress
 from resilientslice.render.limits import render_limits
@@ -39,7 +39,7 @@ from resilientslice.render.stores.workload import (
     render_stateful_set,
     render_store_service,
 )
-from resilientslice.render.tracks import CanaryTrack
+from resilientslice.render.tracks import CanaryTrack, Topology
 
 KINDS = (
     "ServiceAccount",
@@ -63,17 +63,19 @@ def render_objects(
     *,
     images: Images = DEFAULT_IMAGES,
     epoch: Epoch = (0, 0),
+    envoy: EnvoyConfig | None = None,
 ) -> list[Object]:
     """Plain JSON values, sorted by `KINDS` and name, each with apiVersion, kind, name and namespace.
 
     Without what is not a function of the resource: credentials (`render.stores.credentials`), owner references,
-    digests. The same input gives the same bytes. Nothing in the result may be changed in place: parts are shared with
-    the revisions.
+    digests. `envoy` is the proxies' configuration where it is known, else the one that the slice asks for. The same
+    input gives the same bytes. Nothing in the result may be changed in place: parts are shared with the revisions.
     """
     present = present_services(slice_, stable, canary)
+    topology = cluster_topology(slice_, stable, canary)
     found = [
         *_of_slice(slice_, present),
-        *_of_proxy(slice_, stable, canary, images, epoch),
+        *_of_proxy(slice_, images, epoch, topology, envoy or render_envoy(slice_, stable, canary, topology)),
         *(made for service in present for made in _of_service(slice_, service, present, canary)),
         *(made for store in StoreName for made in _of_store(slice_, store, present, images)),
     ]
@@ -90,12 +92,10 @@ def _of_slice(slice_: ResilientSlice, present: tuple[Presence, ...]) -> Iterable
 
 
 def _of_proxy(
-    slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None, images: Images, epoch: Epoch
+    slice_: ResilientSlice, images: Images, epoch: Epoch, topology: Topology, envoy: EnvoyConfig
 ) -> Iterable[Object | None]:
-    topology = cluster_topology(slice_, stable, canary)
     yield render_proxy_account(slice_)
-    config = render_envoy(slice_, stable, canary, topology)
-    yield render_proxy_configuration(slice_, config, topology, epoch=epoch)
+    yield render_proxy_configuration(slice_, envoy, topology, epoch=epoch)
     yield render_proxy_deployment(slice_, topology, images=images)
     yield render_proxy_budget(slice_)
 

@@ -56,7 +56,7 @@ async def test_one_refusal_leaves_the_other_and_names_the_words(fleet, fakes):
     assert report.rejected == Rejected("port in use", "listeners", "old")
     view = fleet.view(KEY)
     assert view.proxies.acked == {"fake-1": "old", "fake-2": DIGEST}
-    assert view.proxies.rejected == "listeners: port in use"
+    assert view.proxies.refusing(DIGEST) == {"fake-1": "listeners: port in use"}
     assert view.missed(DIGEST) == (), "the same would be refused again"
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event, Phase
-from resilientslice.reconcile.observed import Observed, Proxies, Workload
+from resilientslice.reconcile.observed import Observed, Proxies, Refusal, Workload
 from resilientslice.reconcile.plan import Desired, Plan, plan
+from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import Track
 from resilientslice.render.proxy import cluster_topology
 
@@ -30,6 +31,7 @@ SPEC: dict[str, Any] = {
     "canary": {},
 }
 IDLE = Phase.IDLE
+ENVOYS = ("proxy-0", "proxy-1")
 
 
 @dataclass
@@ -42,7 +44,14 @@ class Cluster:
     envoys_answer: bool = True
     generation: int = 1
     sent: str = ""
-    observed: Observed = field(default_factory=lambda: Observed(proxies=Proxies(total=2), active=0))
+    refuses: Callable[[EnvoyConfig], str] = lambda config: ""
+    """Words with which every Envoy refuses a configuration; empty for one that it runs."""
+    offered: list[EnvoyConfig] = field(default_factory=list)
+    """Configurations that the Envoys were handed."""
+    ran: Mapping[str, str] = field(default_factory=dict)
+    observed: Observed = field(
+        default_factory=lambda: Observed(proxies=Proxies(total=2, instances=frozenset(ENVOYS)), active=0)
+    )
     plan: Plan | None = None
     events: list[Event] = field(default_factory=list)
 
@@ -114,12 +123,25 @@ class Cluster:
         workloads = {
             key: self._workload(key, service.digest, service.spec.replicas or 2) for key, service in wanted.items()
         }
-        acked = dict(self.observed.proxies.acked) if desired.envoy.digest == self.sent else {}
-        self.sent = desired.envoy.digest
-        if self.envoys_answer:
-            acked = dict.fromkeys(("proxy-0", "proxy-1"), desired.envoy.digest)
-        proxies = replace(self.observed.proxies, acked=acked)
-        self.observed = replace(self.observed, workloads=workloads, proxies=proxies)
+        self._hand(desired.envoy)
+        self.observed = replace(self.observed, workloads=workloads)
+
+    def _hand(self, config: EnvoyConfig) -> None:
+        """To Envoys that have neither run nor refused it."""
+        proxies = self.observed.proxies
+        if not proxies.owe(config.digest):
+            return
+        if config.digest != self.sent:
+            proxies = replace(proxies, acked={})
+        self.sent = config.digest
+        self.offered.append(config)
+        if self.envoys_answer and (words := self.refuses(config)):
+            refusals = (*proxies.refusals, *(Refusal(name, config.digest, words) for name in ENVOYS))
+            proxies = replace(proxies, acked=self.ran, refusals=refusals)
+        elif self.envoys_answer:
+            proxies = replace(proxies, acked=dict.fromkeys(ENVOYS, config.digest))
+            self.ran = proxies.acked
+        self.observed = replace(self.observed, proxies=proxies)
 
     def _workload(self, key: tuple[str, Track], digest: str, desired: int) -> Workload:
         before = self.observed.workloads.get(key)

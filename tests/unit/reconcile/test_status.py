@@ -6,7 +6,7 @@ import pytest
 
 from resilientslice.api.status import Condition, ConditionType
 from resilientslice.reconcile.conditions import EVERYONE_TRUSTED
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, Trouble, TroubleKind, Workload
 from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.render.names import Track
@@ -138,11 +138,18 @@ def test_envoys_that_have_not_answered_yet_do_not_take_ready_away(cluster):
     assert (cluster.plan.status.config.acked, cluster.plan.status.config.total) == (0, 2)
 
 
+def refusing(cluster, words):
+    """Both Envoys refuse what they were handed last."""
+    names = ("proxy-0", "proxy-1")
+    refusals = tuple(Refusal(name, cluster.sent, words) for name in names)
+    return Proxies(total=2, refusals=refusals, instances=frozenset(names))
+
+
 def test_a_refused_configuration_is_said_in_envoys_words(cluster):
     cluster.envoys_answer = False
     cluster.spec["resilience"] = {"timeout": "3s"}
     cluster.edit().reconcile()
-    cluster.see(proxies=Proxies(total=2, rejected="no such filter: x")).settle()
+    cluster.see(proxies=refusing(cluster, "no such filter: x")).settle()
     assert cluster.plan.status.phase == "Stalled"
     assert cluster.condition("Stalled") == ("True", "ConfigRejected")
     assert cluster.condition("ConfigAccepted") == ("False", "Rejected")
@@ -153,7 +160,7 @@ def test_a_refused_configuration_is_said_in_envoys_words(cluster):
 
 
 def test_words_about_an_earlier_configuration_are_history(cluster):
-    cluster.see(proxies=replace(cluster.observed.proxies, rejected="no such filter: x"))
+    cluster.see(proxies=replace(refusing(cluster, "no such filter: x"), acked=cluster.observed.proxies.acked))
     cluster.envoys_answer = False
     cluster.spec["resilience"] = {"timeout": "3s"}
     cluster.edit().reconcile()
