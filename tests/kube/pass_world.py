@@ -64,10 +64,11 @@ class FakeAgents:
         return 1, len(self.pushed)
 
     def _hand(self, key: SliceKey, pod: ProxyPod, config: EnvoyConfig) -> None:
-        kept = tuple(known for known in self.refused.get(key, ()) if known.instance != pod.name)
+        about = (pod.name, config.digest)
+        kept = tuple(known for known in self.refused.get(key, ()) if (known.instance, known.digest) != about)
         words = self.refuse or self.refuses(pod, config)
         if words:
-            self.refused[key] = (*self.refused.get(key, ()), Refusal(pod.name, config.digest, words))
+            self.refused[key] = (*kept, Refusal(pod.name, config.digest, words))
         else:
             self.refused[key] = kept
             self.running.setdefault(key, {})[pod.name] = config.digest
