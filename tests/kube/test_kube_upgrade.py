@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +20,12 @@ from resilientslice.kube.kinds import DEPLOYMENT, RESILIENT_SLICE, Kind, Object,
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.kube.watch import Reflector
+from resilientslice.observe.proxies import Epoch, Seen
 from resilientslice.operating.following import Following
 from resilientslice.reconcile.children import noted
+from resilientslice.reconcile.observed import Proxies
 from resilientslice.reconcile.queue import WorkQueue
+from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.images import Images
 from resilientslice.render.names import LABEL_SLICE, proxy_name
 
@@ -92,14 +95,19 @@ def _agent(obj: Object) -> str:
     return str(next(found["image"] for found in containers if found["name"] == "agent"))
 
 
+@dataclass
 class Pods(FakeAgents):
     """There is a proxy of each slice, which acknowledges everything."""
 
-    def seen(self, key, canary):  # type: ignore[no-untyped-def]
-        seen = super().seen(key, canary)
-        digest = self.running.get(key, "")
-        proxies = type(seen.proxies)(1, {"proxy": digest} if digest else {})
-        return type(seen)(proxies, active=0)
+    digests: dict[SliceKey, str] = field(default_factory=dict)
+
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+        digest = self.digests.get(key, "")
+        return Seen(Proxies(1, {"proxy": digest} if digest else {}), active=0)
+
+    async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
+        self.digests[key] = config.digest
+        return await super().push(key, config)
 
 
 @dataclass

@@ -220,10 +220,7 @@ def view_of(
     members: Sequence[Member], canary: Collection[str] = (), pods: Mapping[str, str] | None = None
 ) -> FleetView:
     """`canary` are the services that have one; `pods` says which pod a host's address (without port) is."""
-    counted = [member for member in members if member.counted]
-    # one that accepts nothing gets no requests: it holds up nobody, unless there is no other
-    idle = [member for member in counted if member.idle]
-    counted, idle = (counted, []) if len(idle) == len(counted) else ([m for m in counted if m not in idle], idle)
+    counted, idle = _counted(members)
     clusters = [f"{service}{_CANARY}" for service in canary]
     times = [member.at for member in counted if member.at is not None]
     return FleetView(
@@ -244,6 +241,14 @@ def view_of(
         unreachable={member.pod.name: member.trouble for member in members if member.trouble},
         asked_at=min(times) if times and len(times) == len(counted) else None,
     )
+
+
+def _counted(members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
+    """Those that count, and those that don't since they accept nothing: no requests get to them, so they hold up
+    nobody. Where there are no others, they are what there is to tell of."""
+    idle = [member for member in members if member.idle]
+    serving = [member for member in members if member.counted and not member.idle]
+    return (serving, idle) if serving or not idle else (idle, [])
 
 
 def _refusals(members: Iterable[Member]) -> tuple[Refusal, ...]:
