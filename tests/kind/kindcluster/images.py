@@ -22,6 +22,8 @@ PYTHON = "python:3.11-slim"
 SERVICES = ("api", "payments", "catalog", "worker")
 SHOP = "example.org/shop"
 WEB = "example.org/web"
+WITHOUT_LIMITS = "example.org/envoy:without-limits"
+"""An Envoy that refuses what others take: for tests of refusals."""
 OPERATOR = f"resilientslice-operator:{resilientslice.__version__}"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host")
 """Of pip's own configuration: where packages are found. Given to the build, and not kept in the image."""
@@ -137,7 +139,23 @@ def third_party(cache: Path) -> list[str]:
 def everything(cache: Path) -> list[str]:
     """Build our images, and where there is no registry stand-ins for those of others; the names of all."""
     names = ours(cache)
-    return names + third_party(cache) if prepare_python(cache) else names
+    standin = prepare_python(cache)
+    names += third_party(cache) if standin else []
+    return names + variants(standin=standin)
+
+
+def variants(*, standin: bool) -> list[str]:
+    """Made from images of others, so after those."""
+    folder = HERE / "envoy-without-limits"
+    build = Build(
+        names=(WITHOUT_LIMITS,),
+        dockerfile=folder / "Dockerfile",
+        folder=folder,
+        sources=(folder / "envoy",),
+        arguments={"ENVOY": DEFAULT_IMAGES.envoy},
+    )
+    _build(build, standin=standin)
+    return list(build.names)
 
 
 def _build(build: Build, *, standin: bool) -> None:
