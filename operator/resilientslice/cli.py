@@ -1,13 +1,17 @@
 """`rslice`: the command line, for people and for scripts. Imports a subcommand only when it is called."""
 
+import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import StringIO, TextIOWrapper
+from typing import Any
 
 import click
 
 from resilientslice import __version__
+from resilientslice.text import visible_lines
 
 COMMANDS = {
     "crd": "Print the resource's definition, or its reference.",
@@ -33,9 +37,29 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"resilientslice.commands.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _visible_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _visible_errors():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@contextlib.contextmanager
+def _visible_errors() -> Iterator[None]:
+    """An error quotes what was given: an argument, a value of a file."""
+    try:
+        yield
+    except click.ClickException as error:
+        words = StringIO()
+        error.show(words)
+        click.echo(visible_lines(words.getvalue()), err=True, nl=False)
+        raise click.exceptions.Exit(error.exit_code) from None
 
 
 EPILOG = """\b
@@ -56,4 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. A closed pipe (`rslice render … | head`) ends the program quietly, as it does any other tool."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no `…` must not end a program
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(cli.main(args=list(arguments) if arguments is not None else None, prog_name="rslice"))

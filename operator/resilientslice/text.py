@@ -14,8 +14,8 @@ _SPACE = re.compile(r"[ \t\r\n\v\f]+")
 _LINE_END = re.compile(r"\r\n|\n")
 _PLAIN = re.compile(r"[ -~]*\Z")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode's categories: controls, formats such as bidirectional overrides, halves of surrogate pairs, separators of lines
-and paragraphs."""
+"""Categories of Unicode: controls, formats such as bidirectional overrides, halves of surrogate pairs, separators of
+lines and of paragraphs."""
 
 
 def visible(text: str, limit: int | None = None) -> str:

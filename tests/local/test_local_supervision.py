@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from resilientslice.local.descent import TOKEN_VARIABLE
 from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import FILE, TOKEN_VARIABLE, Ledger, reap
+from resilientslice.local.ledger import FILE, Ledger, reap
 from resilientslice.local.process import Command
 from resilientslice.local.report import Journal, ReplicaState
 from resilientslice.local.supervisor import Report, Supervised

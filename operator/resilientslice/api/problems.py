@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from resilientslice.text import visible
+
 Path = tuple[str | int, ...]
 """Names of fields and indices of lists, from the top of the document."""
 
@@ -54,8 +56,7 @@ def missing(path: Path, rule: str, fix: str = "") -> Problem:
 
 def shown(value: Any) -> str:
     """A value as JSON on one line, at most 60 characters long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    return visible(json.dumps(value, ensure_ascii=False, default=str), _MAX_SHOWN)
 
 
 def format_path(path: Path) -> str:
@@ -67,7 +68,7 @@ def format_path(path: Path) -> str:
         elif _PLAIN.match(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{json.dumps(part, ensure_ascii=False)}]"
+            text += f"[{visible(json.dumps(part, ensure_ascii=False))}]"
     return text or "the document"
 
 

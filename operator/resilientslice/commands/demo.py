@@ -1,18 +1,25 @@
 """`rslice demo`: every claim the project makes, measured with real traffic on this machine."""
 
 import asyncio
-import signal
 import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from resilientslice.commands.interrupts import on_interrupts
+from resilientslice.commands.say import say
 from resilientslice.demo.report import Result, all_hold, write_report
 from resilientslice.demo.runner import run_claims, set_stage
 from resilientslice.demo.stage import Stage
 from resilientslice.local.errors import LocalError
+from resilientslice.local.runtime import LocalRuntime
+from resilientslice.text import visible_lines
+
+INTERRUPTED = 130
+"""Exit code, as a shell gives it for Ctrl-C."""
 
 EPILOG = """\b
 Examples:
@@ -50,10 +57,10 @@ def command(file: Path, keep: bool, claims: bool, port: int, folder: Path) -> No
     try:
         code = asyncio.run(_main(file, keep=keep, claims=claims, port=port, folder=folder))
     except LocalError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         code = 2
-    except KeyboardInterrupt:
-        code = 130
+    except asyncio.CancelledError:
+        code = INTERRUPTED
     sys.exit(code)
 
 
@@ -61,17 +68,39 @@ async def _main(file: Path, *, keep: bool, claims: bool, port: int, folder: Path
     click.echo(f"starting {file}: PostgreSQL, a Redis-compatible server, Envoy with its agent, and the services …")
     loop = asyncio.get_running_loop()
     started = loop.time()
-    async with set_stage(file, folder, port=port, watch=keep) as stage:
+    interrupts = _Interrupts(asyncio.current_task())
+    async with set_stage(file, folder, port=port, watch=keep, runs=interrupts.runtimes.append) as stage:
         click.echo(f"ready after {loop.time() - started:.1f} s at {stage.runtime.front_url}")
-        results = await run_claims(stage, say=click.echo) if claims else []
+        results = await run_claims(stage, say=say) if claims else []
         if claims:
             report = folder / "report.json"
             write_report(results, report)
             _print_table(results)
             click.echo(f"{loop.time() - started:.0f} s in all; figures in {report}")
         if keep:
-            await _stay(stage)
+            interrupts.staying = True
+            await _stay(stage, interrupts.stopped)
     return 0 if not claims or all_hold(results) else 1
+
+
+class _Interrupts:
+    """The first one ends the demo in order, whatever it is doing; the next ones at once."""
+
+    def __init__(self, task: "asyncio.Task[int] | None") -> None:
+        self.runtimes: list[LocalRuntime] = []
+        self.staying = False
+        self.stopped = asyncio.Event()
+        self._task = task
+        on_interrupts(self._first, self._next)
+
+    def _first(self) -> None:
+        self.stopped.set()
+        if not self.staying and self._task is not None:
+            self._task.cancel()
+
+    def _next(self) -> None:
+        for runtime in self.runtimes:
+            runtime.kill()
 
 
 def _print_table(results: list[Result]) -> None:
@@ -79,11 +108,12 @@ def _print_table(results: list[Result]) -> None:
     for header in ("verdict", "claim", "measured", "bar"):
         table.add_column(header, overflow="fold")
     for result in results:
-        table.add_row(result.verdict.upper(), result.claim, result.measured, result.bar)
+        cells = (result.verdict.upper(), result.claim, result.measured, result.bar)
+        table.add_row(*(Text(visible_lines(cell)) for cell in cells))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
-async def _stay(stage: Stage) -> None:
+async def _stay(stage: Stage, stopped: asyncio.Event) -> None:
     front, file = stage.runtime.front_url, stage.file
     click.echo(
         f"""
@@ -97,9 +127,5 @@ The shop stays up at {front} until Ctrl-C. Try, in another terminal:
   tail -f {stage.runtime.access_log}
 """
     )
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
     click.echo("stopping …")

@@ -21,6 +21,7 @@ from resilientslice.render.proxy import cluster_topology
 from resilientslice.render.revision import Revision, changed_services, refreshed, revision_of
 from resilientslice.render.stores import managed_stores
 from resilientslice.render.tracks import CanaryTrack
+from resilientslice.text import is_visible
 
 OLDEST_MINOR = 29
 SLEEP_ACTION_MINOR = 30
@@ -91,16 +92,26 @@ def command(  # noqa: PLR0917 (click calls it by keyword)
 
 
 def to_yaml(documents: Iterable[Mapping[str, Any]]) -> str:
-    """Block style, keys in the order given, texts of several lines as they read; the same for the same input."""
-    return yaml.dump_all(
+    """Block style, keys in the order given, texts of several lines as they read; the same for the same input.
+
+    With a character in it that a terminal would obey, or not show, all that isn't ASCII is written as escapes.
+    """
+    listed = list(documents)
+    text = _dump(listed, allow_unicode=True)
+    return text if is_visible(text) else _dump(listed, allow_unicode=False)
+
+
+def _dump(documents: Sequence[Mapping[str, Any]], *, allow_unicode: bool) -> str:
+    text: str = yaml.dump_all(
         documents,
         Dumper=_Dumper,
         sort_keys=False,
         default_flow_style=False,
         explicit_start=True,
         width=1_000_000,
-        allow_unicode=True,
+        allow_unicode=allow_unicode,
     )
+    return text
 
 
 class _Dumper(yaml.CSafeDumper):

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from resilientslice.commands.interrupts import on_interrupts
+from resilientslice.commands.say import say
 from resilientslice.files import SliceFileError
 from resilientslice.local.errors import LocalError
-from resilientslice.local.runtime import LocalRuntime
+from resilientslice.local.runtime import LOG_FILE, LocalRuntime
 from resilientslice.local.settings import DEFAULT_PORT, RunSettings
 from resilientslice.local.view import REFRESH_SECONDS, draw, live, plain_line
 
@@ -37,7 +39,7 @@ LANG and the like. A change of an image makes a revision with a canary (with spe
 spec.canary.weight moves traffic, 100 promotes. A wrong edit is refused, and what ran goes on.
 
 \b
-Exit codes: 0 stopped, 2 could not start or (--until-ready) did not become ready.
+Exit codes: 0 stopped, 1 an internal error, 2 could not start or (--until-ready) did not become ready.
 """
 
 
@@ -72,9 +74,12 @@ def command(
     try:
         asyncio.run(_run(settings, view=view, ready_within=ready_timeout if until_ready else None))
     except (LocalError, SliceFileError) as error:
-        for line in str(error).splitlines():
-            click.echo(f"error: {line}" if not line.startswith(" ") else line, err=True)
+        for line in str(error).split("\n"):
+            say(f"error: {line}" if not line.startswith(" ") else line, err=True)
         sys.exit(2)
+    except Exception as error:  # everything that was started has been ended on the way here
+        say(f"error: internal error: {error!r}; its traceback is in logs/{LOG_FILE} of the state folder", err=True)
+        sys.exit(1)
 
 
 async def _run(settings: RunSettings, *, view: bool, ready_within: float | None) -> None:
@@ -95,19 +100,16 @@ async def _run(settings: RunSettings, *, view: bool, ready_within: float | None)
 
 
 def _listen_to_signals(runtime: LocalRuntime, stop: asyncio.Event) -> None:
-    """The first one stops in order, the second one at once. A pipe that nobody reads any more is no reason to die
-    without cleaning up."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    """The first one stops in order, the next ones at once. A pipe that nobody reads any more is no reason to die before
+    everything is cleaned up."""
+    task = asyncio.current_task()
 
-    def interrupted() -> None:
-        if stop.is_set():
-            runtime.kill()
-        elif not runtime.entered and task is not None:
-            task.cancel()
+    def first() -> None:
         stop.set()
+        if not runtime.entered and task is not None:
+            task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, interrupted)
+    on_interrupts(first, runtime.kill)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
@@ -133,6 +135,6 @@ async def _until_ready(runtime: LocalRuntime, seconds: float, stop: asyncio.Even
 def _print(line: str, stop: asyncio.Event) -> None:
     """Whoever closes our output wants us to end."""
     try:
-        click.echo(line)
+        say(line)
     except OSError:
         stop.set()

@@ -5,6 +5,7 @@ import sys
 import click
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.commands.say import say
 from resilientslice.files import STDIN, SliceFileError, load_slice
 
 BAD_INPUT = 2
@@ -20,9 +21,9 @@ def load_or_exit(path: str) -> ResilientSlice:
 
 
 def report(error: SliceFileError) -> None:
-    click.echo(str(error), err=True)
+    say(str(error), err=True)
     count = len(error.located)
-    click.echo(f"error: {error.name}: {count} problem{'s' if count > 1 else ''}", err=True)
+    say(f"error: {error.name}: {count} problem{'s' if count > 1 else ''}", err=True)
 
 
 def refuse_two_from_stdin(*paths: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.commands.say import say
 from resilientslice.commands.slice_files import BAD_INPUT, load_or_exit, refuse_two_from_stdin, report
 from resilientslice.files import SliceFileError, display_name, load_slice, problem_json
 
@@ -60,7 +61,7 @@ def _say(outcome: Outcome) -> None:
         report(outcome)
     else:
         count = len(outcome.spec.services)
-        click.echo(f"ok: {outcome.name} ({count} service{'s' if count > 1 else ''})")
+        say(f"ok: {outcome.name} ({count} service{'s' if count > 1 else ''})")
 
 
 def _entry(name: str, outcome: Outcome) -> dict[str, Any]:

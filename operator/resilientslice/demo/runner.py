@@ -90,25 +90,34 @@ CLAIMS: Sequence[Claim] = (
 
 
 @asynccontextmanager
-async def set_stage(sample: Path, folder: Path, *, port: int, watch: bool = False) -> AsyncIterator[Stage]:
+async def set_stage(
+    sample: Path,
+    folder: Path,
+    *,
+    port: int,
+    watch: bool = False,
+    runs: Callable[[LocalRuntime], None] = lambda _: None,
+) -> AsyncIterator[Stage]:
     """Copy the sample and its procfile to `folder` and run it there, from nothing, and leave nothing behind.
 
     The folder is the same each time, so that a demo finds, and ends, what a killed one left. LocalError when another
-    demo is on stage.
+    demo is on stage. `runs` is told of the runtime before it starts anything.
     """
     state = folder / "state"
-    _clear(state)
+    await asyncio.to_thread(_clear, state)
     file = folder / sample.name
     for source in (sample, sample.with_suffix(".procfile")):
         shutil.copyfile(source, file.with_name(source.name))
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     settings = RunSettings(file=file, state=state, port=port, watch=watch)
     try:
-        async with LocalRuntime(settings) as runtime, on_stage(runtime, file, document) as stage:
+        runtime = LocalRuntime(settings)
+        runs(runtime)
+        async with runtime, on_stage(runtime, file, document) as stage:
             await runtime.settled(timeout=READY_WITHIN)
             yield stage
     finally:
-        _clear(state)
+        await asyncio.to_thread(_clear, state)
 
 
 def _clear(state: Path) -> None:

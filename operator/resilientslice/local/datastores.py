@@ -1,6 +1,5 @@
 """The managed stores that run: started in time for the services, stopped after them."""
 
-import asyncio
 from collections.abc import Callable
 
 from resilientslice.api.services import StoreName
@@ -12,6 +11,7 @@ from resilientslice.local.postgres import postgres_store
 from resilientslice.local.report import Journal
 from resilientslice.local.stores import PingHealth, Store, redis_store, store_credentials
 from resilientslice.local.supervisor import Supervised
+from resilientslice.local.together import all_of
 from resilientslice.render.names import store_name
 from resilientslice.render.stores import managed_stores
 
@@ -42,9 +42,11 @@ class Datastores:
                 await self._start(slice_, kind)
 
     async def stop(self) -> None:
-        await asyncio.gather(*(server.stop() for server in self.servers))
-        for store in self._stores:
-            store.close()
+        try:
+            await all_of(server.stop() for server in self.servers)
+        finally:
+            for store in self._stores:
+                store.close()
 
     def kill(self) -> None:
         for server in self.servers:

@@ -25,6 +25,7 @@ from resilientslice.local.pulse import Pulse
 from resilientslice.local.replicas import Fleet, Surroundings
 from resilientslice.local.report import Journal
 from resilientslice.local.source import Source
+from resilientslice.local.together import all_of
 from resilientslice.local.volumes import Contents, contents_of, write_contents
 from resilientslice.local.workloads import Workload, read_workloads
 from resilientslice.reconcile.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
@@ -156,7 +157,7 @@ class Engine:
         """End all services at once, each with its grace; what drains waits for nobody any more."""
         self._stopping = True
         self.passed.beat()
-        await asyncio.gather(*(fleet.stop() for fleet in self.fleets.values()))
+        await all_of(fleet.stop() for fleet in self.fleets.values())
 
     def kill(self) -> None:
         for fleet in self.fleets.values():
@@ -290,9 +291,8 @@ class Engine:
 
 
 def read_memory(folder: StateFolder) -> Memory | None:
-    data = folder.read_json(MEMORY_FILE)
     try:
-        return memory_from_json(data) if data is not None else None
+        return folder.read_as(MEMORY_FILE, memory_from_json)
     except UnreadableMemoryError as error:
         raise LocalError(f"{folder.path / MEMORY_FILE}: {error}") from error
 

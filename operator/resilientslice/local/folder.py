@@ -7,11 +7,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from resilientslice.local.descent import is_running
 from resilientslice.local.errors import LocalError
+from resilientslice.text import visible
 
 MIN_FREE_BYTES = 128 * 1024**2
 """A fresh PostgreSQL takes 40 MB and its write-ahead log as much again; logs are bounded."""
@@ -20,6 +23,9 @@ MAX_SOCKET_PATH = 100
 LOCK = "lock"
 TEMPORARIES = "temporaries"
 TEMPORARY_PREFIX = "rslice-"
+GUARD_WAIT_SECONDS = 30.0
+POLL_SECONDS = 0.01
+T = TypeVar("T")
 
 
 class StateFolder:
@@ -44,6 +50,20 @@ class StateFolder:
                 " needed; free some space or choose another folder with --state"
             )
 
+    @classmethod
+    def inherit(cls, path: Path, owner: int) -> "StateFolder | None":
+        """Lock the folder of a runtime that is dead, once it lets go; its PID stays in the lock. None when another
+        runtime has it."""
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        while not try_lock(lock) and lock_owner(lock) == owner:
+            time.sleep(POLL_SECONDS)
+        if lock_owner(lock) != owner:
+            os.close(lock)
+            return None
+        folder = cls.__new__(cls)
+        folder.path, folder._lock = path, lock
+        return folder
+
     def _refuse_foreign(self) -> None:
         """Somebody's own folder is no place to keep state in, nor to clean up."""
         if not (self.path / LOCK).exists() and any(self.path.iterdir()):
@@ -53,16 +73,18 @@ class StateFolder:
             )
 
     def _take_lock(self) -> None:
+        """A folder whose owner is dead belongs to its guard, which is cleaning up: it is waited for."""
         lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(lock, 32).decode().strip() or "unknown"
-            os.close(lock)
-            raise LocalError(
-                f"state folder {self.path}: another runtime uses it (PID {owner}); stop that one or choose another"
-                " folder with --state"
-            ) from None
+        deadline = time.monotonic() + GUARD_WAIT_SECONDS
+        while not try_lock(lock):
+            owner = lock_owner(lock)
+            if owner is None or is_running(owner) or time.monotonic() > deadline:
+                os.close(lock)
+                raise LocalError(
+                    f"state folder {self.path}: another runtime uses it (PID {owner or 'unknown'}); stop that one or"
+                    " choose another folder with --state"
+                )
+            time.sleep(POLL_SECONDS)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
@@ -87,14 +109,29 @@ class StateFolder:
 
     def read_json(self, name: str) -> Any:
         """What `write_json` saved, or None. LocalError when someone else's hand damaged it."""
+        return self.read_as(name, lambda data: data)
+
+    def read_as(self, name: str, parse: Callable[[Any], T]) -> T | None:
+        """What `write_json` saved, as `parse` understands it; None when there is no file. LocalError when it isn't
+        JSON, or not what `parse` expects."""
         try:
-            return json.loads((self.path / name).read_text())
+            text = (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise LocalError(
-                f"state file {self.path / name}: not JSON ({error}); remove the folder to start afresh"
-            ) from error
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(name, f"not JSON ({error})") from error
+        try:
+            return parse(data)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise self._damaged(name, f"not what was written there ({error!r})") from error
+
+    def _damaged(self, name: str, what: str) -> LocalError:
+        return LocalError(
+            f"state file {self.path / name}: {visible(what, 200)}; put back what was there, or remove it to start"
+            " without what it held"
+        )
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace the file in one step, so that a reader and a crash see the old or the new one. Raises OSError."""
@@ -120,10 +157,25 @@ class StateFolder:
             leftover.unlink(missing_ok=True)
         shutil.rmtree(self.path / "tmp", ignore_errors=True)
         noted = self.path / TEMPORARIES
-        for line in noted.read_text().splitlines() if noted.exists() else ():
-            if Path(line).name.startswith(TEMPORARY_PREFIX) and not Path(line).is_symlink():
+        for line in noted.read_text(errors="surrogateescape").splitlines() if noted.exists() else ():
+            if line.isprintable() and Path(line).name.startswith(TEMPORARY_PREFIX) and not Path(line).is_symlink():
                 shutil.rmtree(line, ignore_errors=True)
         noted.unlink(missing_ok=True)
+
+
+def try_lock(lock: int) -> bool:
+    """Whether the opened lock file is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_owner(lock: int) -> int | None:
+    """PID of the runtime that had, or has, the lock; None while nobody has written one."""
+    text = os.pread(lock, 32, 0).strip()
+    return int(text) if text.isdigit() else None
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:

@@ -1,9 +1,8 @@
-"""The ledger of started processes, so that a runtime that was killed leaves nothing to the next one.
+"""The ledger of started processes, so that a runtime that was killed leaves nothing running.
 
 Each process is entered *before* it starts, under a random token that it carries in its environment, and again with
-its PID and creation time once it runs. The next start ends exactly those: a PID counts only with its creation time,
-because PIDs are used again; descendants, and a process started in the instant before the kill, are known by the token.
-A name never counts.
+its PID and birth once it runs. The guard, or the next start, ends exactly those: a PID counts only with its birth;
+descendants, and a process started in the instant before the kill, are known by the token.
 """
 
 import contextlib
@@ -15,24 +14,25 @@ from typing import Any
 
 import psutil
 
+from resilientslice.local import descent
 from resilientslice.local.folder import StateFolder
 
-TOKEN_VARIABLE = "RSLICE_PROCESS_TOKEN"  # noqa: S105 - the name of a variable
 FILE = "processes.json"
 SAME_START_SECONDS = 1.0
-"""Creation times are computed from the boot time, which moves when the clock is set."""
+"""Where only a creation time is known: it is computed from the boot time, which moves when the clock is set."""
 REAP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`created` in seconds since the epoch; `pid` None between the intent and the start."""
+    """`created` in seconds since the epoch, `birth` as in `descent`; all None between the intent and the start."""
 
     token: str
     command: tuple[str, ...]
     stop_signal: int
     pid: int | None = None
     created: float | None = None
+    birth: str | None = None
 
 
 class Ledger:
@@ -51,9 +51,10 @@ class Ledger:
         return token
 
     def started(self, token: str, pid: int) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error):
             created = psutil.Process(pid).create_time()
-            self._entries[token] = replace(self._entries[token], pid=pid, created=created)
+            birth = descent.birth(pid)
+            self._entries[token] = replace(self._entries[token], pid=pid, created=created, birth=birth)
             self._write()
 
     def ended(self, token: str) -> None:
@@ -77,61 +78,46 @@ class Ledger:
 
 
 def reap(folder: StateFolder) -> list[Entry]:
-    """End what an earlier runtime on this folder left running; returns the entries that still ran. Blocks for at most
-    `REAP_SECONDS` and a moment: processes get their stop signal, then SIGKILL."""
-    entries = [_entry(data) for data in folder.read_json(FILE) or []]
-    by_token = _processes_by_token({entry.token for entry in entries})
-    left: list[Entry] = []
-    processes: list[psutil.Process] = []
+    """End what an earlier runtime on this folder left running; returns the entries that still ran. Processes get their
+    stop signal, then SIGKILL with all that they started. Blocks for at most twice `REAP_SECONDS` and some more.
+    """
+    entries = folder.read_as(FILE, _entries) or []
+    tokens = {entry.token for entry in entries}
+    found = descent.descendants(tokens, _sessions(entries))
     for entry in entries:
-        found = by_token.get(entry.token, [])
-        leader = _leader(entry)
-        if leader is not None and leader not in found:
-            found = [leader, *found]
-        if found:
-            left.append(entry)
-            processes += found
-            _signal(found, entry.stop_signal)
-    _, alive = psutil.wait_procs(processes, timeout=REAP_SECONDS)
-    _signal(alive, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=REAP_SECONDS)
+        descent.send(found.get(entry.token, ()), entry.stop_signal)
+    _, alive = psutil.wait_procs([one for each in found.values() for one in each], timeout=REAP_SECONDS)
+    if alive:
+        forked = descent.descendants(tokens, _sessions(entries))
+        descent.send([*alive, *(one for each in forked.values() for one in each)], signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=REAP_SECONDS)
+    descent.end(tokens, {})
     folder.write_json(FILE, [])
-    return left
+    return [entry for entry in entries if entry.token in found]
 
 
-def _entry(data: dict[str, Any]) -> Entry:
-    return Entry(**{**data, "command": tuple(data["command"])})
+def _sessions(entries: Iterable[Entry]) -> dict[int, str]:
+    """The sessions whose leader lives, since a number that nobody holds may be another's."""
+    return {leader.pid: entry.token for entry in entries if (leader := _leader(entry)) is not None}
+
+
+def _entries(data: Any) -> list[Entry]:
+    return [Entry(**{**one, "command": tuple(one["command"])}) for one in data]
 
 
 def _leader(entry: Entry) -> psutil.Process | None:
     """The process that was entered, if that PID is still the same process."""
     if entry.pid is None or entry.created is None:
         return None
-    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+    with contextlib.suppress(psutil.Error):
         process = psutil.Process(entry.pid)
-        if abs(process.create_time() - entry.created) <= SAME_START_SECONDS and not _is_dead(process):
+        if _is_same(entry, process) and descent.is_alive(process):
             return process
     return None
 
 
-def _processes_by_token(tokens: set[str]) -> dict[str, list[psutil.Process]]:
-    """Processes that carry one of the tokens. Others' processes can't be read, and are not ours."""
-    found: dict[str, list[psutil.Process]] = {}
-    if not tokens:
-        return found
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            token = process.environ().get(TOKEN_VARIABLE)
-            if token in tokens and not _is_dead(process):
-                found.setdefault(token, []).append(process)
-    return found
-
-
-def _is_dead(process: psutil.Process) -> bool:
-    return bool(process.status() == psutil.STATUS_ZOMBIE)
-
-
-def _signal(processes: Iterable[psutil.Process], number: int) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
+def _is_same(entry: Entry, process: psutil.Process) -> bool:
+    birth = descent.birth(process.pid)
+    if entry.birth is not None and birth is not None:
+        return entry.birth == birth
+    return entry.created is not None and abs(process.create_time() - entry.created) <= SAME_START_SECONDS

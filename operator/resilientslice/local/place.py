@@ -36,8 +36,7 @@ class PortBook:
         """`front` is the wanted port, 0 for any. LocalError when it is in use."""
         self._folder = folder
         self._ports = ports
-        known: dict[str, Any] = folder.read_json(FILE) or {}
-        self._known: dict[str, int] = dict(known)
+        self._known = folder.read_as(FILE, _ports) or {}
         self._taken: dict[str, int] = {}
         self.front = Address(LOOPBACK, take_front_port(ports, front, self._known.get("front")))
         self._taken["front"] = self.front.port
@@ -57,6 +56,10 @@ class PortBook:
 
     def store(self, store: str) -> int:
         return self.of(f"store/{store}")
+
+
+def _ports(data: Any) -> dict[str, int]:
+    return {str(purpose): range(1, 65_536)[int(port) - 1] for purpose, port in data.items()}
 
 
 def placed(

@@ -2,22 +2,31 @@
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from resilientslice.local.child import Child
+from resilientslice.local.output import Output
 from resilientslice.local.ports import LOOPBACK
 from resilientslice.local.procfile import runnable
 from resilientslice.local.supervisor import Report
 from resilientslice.local.volumes import replace_paths
+from resilientslice.text import visible
 
 FIRST_POLL_SECONDS = 0.05
 FIRST_COMMAND_SECONDS = 0.5
 POLL_GROWTH = 1.3
 UNREADY_POLL_SECONDS = 1.0
+WHY_CHARACTERS = 300
+BODY_CHARACTERS = 200
+"""Shown of an answer or of a command's last output."""
+BODY_BYTES = OUTPUT_BYTES = 4 * BODY_CHARACTERS
 SERVING = b"\x08\x01"
 """grpc.health.v1.HealthCheckResponse with status SERVING."""
 
@@ -66,6 +75,13 @@ def parse_probe(
     )
 
 
+def probing_session() -> aiohttp.ClientSession:
+    """One for all probes, which share nothing by it: no connection, no cookie, no place in a queue. Bodies stay as they
+    come, since a small one can become a large one."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Runs probes against one process. `environment` and `directory` are for commands."""
@@ -87,15 +103,16 @@ class Asker:
                 return await self._tcp(probe)
         except TimeoutError:
             return f"no answer within {probe.timeout:g} s"
-        except (aiohttp.ClientError, OSError) as error:
-            return str(error) or type(error).__name__
+        except Exception as error:  # whatever is wrong with an answer, a header or a command: it is not healthy
+            return visible(str(error), WHY_CHARACTERS) or type(error).__name__
 
     async def _http(self, probe: Probe, path: str) -> str:
         url = f"http://{LOOPBACK}:{probe.port}{path}"
         async with self.session.get(url, headers=dict(probe.http_headers), allow_redirects=False) as answer:
-            if answer.status < 400:
+            if 200 <= answer.status < 400:
                 return ""
-            return f"GET {path} answered {answer.status}: {(await answer.text())[:200]}"
+            body = await _head(answer.content)
+            return f"GET {path} answered {answer.status}: {visible(body.decode(errors='replace'), BODY_CHARACTERS)}"
 
     async def _tcp(self, probe: Probe) -> str:
         _, writer = await asyncio.open_connection(LOOPBACK, probe.port)
@@ -120,22 +137,34 @@ class Asker:
         return "" if answer.startswith(SERVING) else "gRPC health: not serving"
 
     async def _command(self, probe: Probe) -> str:
-        child = await asyncio.create_subprocess_exec(
-            *probe.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=self.directory,
-            env=dict(self.environment),
-        )
-        try:
-            output, _ = await child.communicate()
-        except asyncio.CancelledError:
-            child.kill()
-            await child.wait()
-            raise
-        words = output.decode(errors="replace").strip()[-200:]
-        return "" if child.returncode == 0 else f"`{probe.command[0]}` exited with {child.returncode}: {words}"
+        """Its exit code counts, whatever it leaves running; that is ended with it."""
+        with closing(Output(OUTPUT_BYTES)) as output:
+            child = Child(
+                subprocess.Popen(  # noqa: ASYNC220 - returns when it has started
+                    probe.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output.writer,
+                    stderr=output.writer,
+                    cwd=self.directory,
+                    env=self.environment,
+                    start_new_session=True,
+                )
+            )
+            try:
+                code = await child.wait()
+            finally:
+                child.kill()
+                await child.wait()
+            words = visible(output.tail().decode(errors="replace"))[-BODY_CHARACTERS:]
+        return "" if code == 0 else f"`{probe.command[0]}` exited with {code}: {words}"
+
+
+async def _head(content: aiohttp.StreamReader) -> bytes:
+    """As much of a body as is shown of it; it may have no end."""
+    body = b""
+    while len(body) < BODY_BYTES and (piece := await content.read(BODY_BYTES - len(body))):
+        body += piece
+    return body
 
 
 def _first_pause(probe: Probe) -> float:

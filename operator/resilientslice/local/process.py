@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import errno
-import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resilientslice.local.ledger import TOKEN_VARIABLE, Ledger
+from resilientslice.local import descent
+from resilientslice.local.child import Child
+from resilientslice.local.ledger import Ledger
+from resilientslice.text import visible
+
+SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,73 +46,78 @@ class CommandError(Exception):
 class Process:
     """A running process. Its output goes straight to the file, so that neither side waits for the other."""
 
-    def __init__(self, command: Command, ledger: Ledger, token: str, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, command: Command, ledger: Ledger, token: str, child: Child) -> None:
+        self.token = token
         self._command = command
         self._ledger = ledger
-        self._token = token
         self._child = child
 
     @classmethod
-    async def start(cls, command: Command, ledger: Ledger) -> "Process":
-        """CommandError when there is no such command, or it may not be run."""
+    def start(cls, command: Command, ledger: Ledger) -> "Process":
+        """CommandError when there is no such command, or it can't be run."""
         token = ledger.intend(command.argv, command.stop_signal)
+        started = None
         try:
-            with command.log.open("ab") as log:
-                child = await asyncio.create_subprocess_exec(
-                    *command.argv,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=command.directory,
-                    env={**command.environment, TOKEN_VARIABLE: token},
-                    start_new_session=True,
-                    pass_fds=command.descriptors,
-                    user=command.user.uid if command.user else None,
-                    group=command.user.gid if command.user else None,
-                    extra_groups=[] if command.user else None,
-                )
-        except OSError as error:
+            started = _spawn(command, token)
+            ledger.started(token, started.pid)
+            return cls(command, ledger, token, Child(started, token))
+        except BaseException as error:
+            if started is not None:
+                started.kill()
+                started.wait()
             ledger.ended(token)
-            raise CommandError(_explain(error, command)) from error
-        ledger.started(token, child.pid)
-        return cls(command, ledger, token, child)
+            # ValueError: a NUL byte in a word or in a variable, half of a surrogate pair
+            if isinstance(error, OSError | ValueError | subprocess.SubprocessError):
+                raise CommandError(_explain(error, command)) from error
+            raise
 
     @property
     def pid(self) -> int:
         return self._child.pid
 
     async def wait(self) -> int:
-        """Exit code; negative for a signal. What the process started itself ends with it."""
+        """Exit code; negative for a signal. What the process started itself has ended with it."""
         code = await self._child.wait()
-        self._signal_group(signal.SIGKILL)
-        self._ledger.ended(self._token)
+        self._ledger.ended(self.token)
         return code
 
     async def stop(self) -> None:
         """Ask it to end, and kill it when its grace is over."""
-        with contextlib.suppress(ProcessLookupError):
-            self._child.send_signal(self._command.stop_signal)
-        try:
+        self._child.ask(self._command.stop_signal)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._command.grace):
                 await self._child.wait()
-        except TimeoutError:
-            self.kill()
+        self._child.kill()
         await self.wait()
 
     def kill(self) -> None:
-        self._signal_group(signal.SIGKILL)
+        """End it now. Harmless when it has ended."""
+        self._child.kill()
 
-    def _signal_group(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-            os.killpg(self._child.pid, number)
+
+def _spawn(command: Command, token: str) -> "subprocess.Popen[bytes]":
+    with command.log.open("ab") as log:
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=command.directory,
+            env={**command.environment, descent.TOKEN_VARIABLE: token},
+            start_new_session=True,
+            pass_fds=command.descriptors,
+            user=command.user.uid if command.user else None,
+            group=command.user.gid if command.user else None,
+            extra_groups=[] if command.user else None,
+        )
 
 
 async def run_to_end(command: Command, ledger: Ledger) -> int:
     """Exit code of a command that ends by itself; it does not outlive the one who waits. Raises CommandError."""
-    process = await Process.start(command, ledger)
+    process = Process.start(command, ledger)
     try:
         return await process.wait()
-    except asyncio.CancelledError:
+    except BaseException:
         process.kill()
         await process.wait()
         raise
@@ -120,12 +130,17 @@ def exit_reason(code: int) -> str:
     return f"exited with code {code}"
 
 
-def _explain(error: OSError, command: Command) -> str:
-    name = command.argv[0]
-    if error.errno == errno.ENOENT:
-        if not command.directory.is_dir():
-            return f"working directory {command.directory} does not exist"
-        return f"command not found: {name}; check the procfile, or the service's `command`"
-    if error.errno == errno.EACCES:
-        return f"not executable: {name}; set its permission (chmod +x), or check the procfile"
-    return f"can't start {name}: {error.strerror}"
+def _explain(error: Exception, command: Command) -> str:
+    name = visible(command.argv[0], SHOWN_CHARACTERS)
+    if not isinstance(error, OSError):
+        return f"can't start {name}: {error}; check the command and its variables"
+    if error.filename == str(command.log):
+        return f"can't write the log {command.log}: {error.strerror}"
+    if error.errno == errno.ENOENT and not command.directory.is_dir():
+        return f"working directory {command.directory} does not exist"
+    known = {
+        errno.ENOENT: f"command not found: {name}; check the procfile, or the service's `command`",
+        errno.EACCES: f"not executable: {name}; set its permission (chmod +x), or check the procfile",
+        errno.ENOEXEC: f"can't start {name}: neither a program of this machine nor a script that begins with `#!`",
+    }
+    return known.get(error.errno or 0, f"can't start {name}: {error.strerror}")

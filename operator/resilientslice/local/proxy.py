@@ -88,7 +88,7 @@ class Proxy:
         self.sockets = sockets
         self.access_log = folder.logs / "access.log"
         self._folder = folder
-        self._term = int((folder.read_json(TERM_FILE) or {"term": 0})["term"]) + 1
+        self._term = (folder.read_as(TERM_FILE, lambda data: int(data["term"])) or 0) + 1
         folder.write_json(TERM_FILE, {"term": self._term})
         self._sequence = 0
         self._client = AgentClient(self.api_socket)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from resilientslice.local.descent import TOKEN_VARIABLE
 from resilientslice.local.environment import Hosts, inherited, resolve
 from resilientslice.local.folder import StateFolder
 from resilientslice.local.ledger import Ledger
@@ -20,6 +21,7 @@ from resilientslice.local.process import Command, CommandError
 from resilientslice.local.report import Journal, ReplicaInfo, ReplicaState
 from resilientslice.local.rollout import Member, next_steps
 from resilientslice.local.supervisor import Report, Supervised
+from resilientslice.local.together import all_of
 from resilientslice.local.volumes import machine_paths, make_folders, replace_paths
 from resilientslice.local.workloads import ADMIN_VARIABLE, Workload
 from resilientslice.render.tracks import Address
@@ -105,7 +107,9 @@ class Replica:
     async def watch(self, report: Report) -> str:
         """Health of the process, by its probes."""
         workload = self.workload
-        asker = Asker(self._around.session, self._environment(), workload.directory)
+        # what a command of a probe leaves behind is ended with the replica
+        environment = self._environment() | {TOKEN_VARIABLE: self._process.token}
+        asker = Asker(self._around.session, environment, workload.directory)
         return await ProbedHealth(workload.probes(self.port, self.admin_port, self._paths), asker).watch(report)
 
     def info(self) -> ReplicaInfo:
@@ -209,8 +213,10 @@ class Fleet:
     async def stop(self) -> None:
         """End every replica at once, each with its grace."""
         self.removed = True
-        await asyncio.gather(*(r.stop() for r in self._serving()), *self._retiring)
-        self.replicas.clear()
+        try:
+            await all_of([*(r.stop() for r in self._serving()), *self._retiring])
+        finally:
+            self.replicas.clear()
 
     def kill(self) -> None:
         for replica in self.replicas:
@@ -225,6 +231,8 @@ class Fleet:
         return next(i for i in range(len(taken) + 1) if i not in taken)
 
     async def _retire(self, replica: Replica) -> None:
-        await replica.retire()
-        self.replicas.remove(replica)
-        self._around.changed()
+        try:
+            await replica.retire()
+        finally:
+            self.replicas.remove(replica)
+            self._around.changed()

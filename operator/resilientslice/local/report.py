@@ -1,5 +1,6 @@
 """What the runtime tells others about itself: the view, the status file, the demo and the tests read these."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from resilientslice.render.names import Track
+
+_log = logging.getLogger(__name__)
 
 
 class ReplicaState(StrEnum):
@@ -89,4 +92,7 @@ class Journal:
         self.events.append(event)
         del self.events[: -self.capacity]
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # whoever listens must not end what the event is about
+                _log.exception("an event could not be told: %s", event.reason)

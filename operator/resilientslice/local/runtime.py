@@ -9,28 +9,32 @@ Used in-process by `rslice run`, `rslice demo` and the tests:
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import aiohttp
+from typing import Protocol, Self
 
 from resilientslice.agent.client import Snapshot
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.files import SliceFileError
+from resilientslice.local.background import cancelled, kept_going
 from resilientslice.local.datastores import Datastores
 from resilientslice.local.engine import SLICE_FILE, Engine
-from resilientslice.local.environment import replace_hosts
+from resilientslice.local.environment import inherited, replace_hosts
 from resilientslice.local.errors import LocalError, NotSettledError
 from resilientslice.local.folder import StateFolder, explained
+from resilientslice.local.guard import Guard
 from resilientslice.local.housekeeping import Housekeeping
 from resilientslice.local.ledger import Ledger, reap
+from resilientslice.local.logs import keep_log
 from resilientslice.local.place import PortBook, placed
 from resilientslice.local.ports import LOOPBACK, Ports
+from resilientslice.local.probes import probing_session
 from resilientslice.local.proxy import Proxy
 from resilientslice.local.report import Event, Journal, ReplicaInfo, StoreInfo
 from resilientslice.local.scene import Scene
@@ -42,6 +46,12 @@ from resilientslice.render.names import store_name
 from resilientslice.render.revision import revision_of
 from resilientslice.render.stores import STORE_PORTS
 from resilientslice.render.tracks import Address
+
+LOG_FILE = "runtime.log"
+
+
+class Killable(Protocol):
+    def kill(self) -> None: ...
 
 
 class LocalRuntime:
@@ -62,6 +72,8 @@ class LocalRuntime:
         self._reading = asyncio.Lock()
         self._woken = asyncio.Event()
         self._generation = 0
+        self._killable: list[Killable] = []
+        self._guard: Guard | None = None
         self._engine: Engine
         self._datastores: Datastores
         self._proxy: Proxy
@@ -72,13 +84,16 @@ class LocalRuntime:
 
     async def __aenter__(self) -> Self:
         source = read_source(self.settings)
-        self._folder = StateFolder(self.settings.state_path(source.slice_.name))
+        # in a thread: it may have to wait for the guard of a runtime that was killed
+        self._folder = await asyncio.to_thread(StateFolder, self.settings.state_path(source.slice_.name))
+        self._stack.enter_context(keep_log(self._folder.logs / LOG_FILE))
+        self._stack.push_async_callback(self._dismiss_guard)
         self._stack.callback(self._folder.close)
         try:
             with explained(self._folder.path):
                 await self._start(source)
         except BaseException:
-            await self._stack.aclose()
+            await self._stack.__aexit__(*sys.exc_info())
             raise
         self.entered = True
         return self
@@ -86,7 +101,7 @@ class LocalRuntime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        await self._stack.__aexit__(kind, error, trace)
 
     async def settled(self, timeout: float = 60) -> None:  # noqa: ASYNC109 - a limit with a message of its own
         """Return when the last edit is in force: every wanted replica ready, no rollout or promotion under way, and
@@ -123,10 +138,10 @@ class LocalRuntime:
             return ""
 
     def kill(self) -> None:
-        """End every process at once, without draining: what a second Ctrl-C does. Leaving the block is quick then."""
-        self._engine.kill()
-        self._proxy.kill()
-        self._datastores.kill()
+        """End every process at once, without draining: what a second Ctrl-C does. Leaving the block is quick then, also
+        while it is still being entered."""
+        for part in self._killable:
+            part.kill()
 
     @property
     def front_url(self) -> str:
@@ -203,9 +218,11 @@ class LocalRuntime:
         self._stack.callback(folder.remove_temporaries)
         self._stack.callback(remove_contents, folder.volumes)
         self._ledger, ports = Ledger(folder), Ports()
+        self._guard = Guard(folder, inherited(os.environ))
         self._book = PortBook(folder, ports, front=self.settings.port)
-        session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        session = await self._stack.enter_async_context(probing_session())
         self._datastores = Datastores(folder, self._ledger, journal, self._book, changed=self._woken.set)
+        self._killable.append(self._datastores)
         self._stack.push_async_callback(self._datastores.stop)
         await self._datastores.start(source.slice_)
         self._proxy = Proxy(folder, self._ledger, journal, self._woken.set, sockets=folder.socket_folder())
@@ -229,14 +246,15 @@ class LocalRuntime:
             ledger=self._ledger,
             journal=journal,
         )
+        self._killable += [self._proxy, self._engine]
         await self._start_proxy(source.slice_)
         for hint in source.hints:
             journal.normal("Hint", hint)
         self._stack.push_async_callback(self._engine.stop)
-        self._background(self._engine.run)
-        self._background(lambda: self._housekeeping.run(self.front_url))
+        self._background("the loop", self._engine.run)
+        self._background("housekeeping", lambda: self._housekeeping.run(self.front_url))
         if self.settings.watch:
-            self._background(self._follow_edits)
+            self._background("watching the files", self._follow_edits)
         self._engine.wake()
 
     async def _start_proxy(self, slice_: ResilientSlice) -> None:
@@ -250,15 +268,15 @@ class LocalRuntime:
         self._stack.push_async_callback(self._proxy.stop)
         self._proxy.start(place(slice_, revision_of(slice_), None))
 
-    def _background(self, work: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.ensure_future(work())
-        task.add_done_callback(self._failed)
-        self._stack.push_async_callback(_cancelled, task)
+    def _background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._stack.push_async_callback(cancelled, asyncio.ensure_future(kept_going(name, work, self.journal)))
 
-    def _failed(self, task: "asyncio.Future[None]") -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self.journal.warning("InternalError", f"part of the runtime ended, what runs goes on: {error!r}")
+    async def _dismiss_guard(self) -> None:
+        """The last thing that happens: what could not be ended until now is the guard's to end."""
+        if self._guard is not None:
+            if not self._ledger.pids():
+                self._guard.dismiss()
+            await self._guard.close()
 
     async def _follow_edits(self) -> None:
         settings = self.settings
@@ -268,11 +286,11 @@ class LocalRuntime:
 
     def _check_against_before(self, source: Source) -> Source:
         """An earlier runtime on this folder is what this one goes on from: the same rules hold as for an edit."""
-        data = self._folder.read_json(SLICE_FILE)
-        if data is None:
+        before = self._folder.read_as(SLICE_FILE, lambda data: ResilientSlice.model_validate(data, strict=False))
+        if before is None:
             return source
-        self._check_name(source.slice_, str(data["metadata"]["name"]))
-        return read_source(self.settings, old=ResilientSlice.model_validate(data, strict=False))
+        self._check_name(source.slice_, before.name)
+        return read_source(self.settings, old=before)
 
     def _check_name(self, slice_: ResilientSlice, before: str) -> None:
         if slice_.name != before:
@@ -297,10 +315,3 @@ class LocalRuntime:
     def _unsettled(self) -> list[str]:
         stores = [f"{one.name}: {one.message}" for one in self._datastores.servers if not one.ready]
         return stores + self._engine.moving()
-
-
-async def _cancelled(task: "asyncio.Future[None]") -> None:
-    """End a background task; one that had failed by itself says so now."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -13,9 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-import psycopg
 import redis.asyncio
-import redis.exceptions
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
@@ -27,11 +25,14 @@ from resilientslice.local.ports import LOOPBACK
 from resilientslice.local.process import Command
 from resilientslice.local.supervisor import Report
 from resilientslice.render.stores.credentials import render_credentials
+from resilientslice.text import visible
 
+WHY_CHARACTERS = 300
 POLL_SECONDS = 0.05
 READY_POLL_SECONDS = 2.0
 PING_SECONDS = 2.0
 STOP_SECONDS = 20.0
+PASSWORDS = ("password", "superuserPassword")
 
 
 class Store(Protocol):
@@ -62,8 +63,8 @@ class Credentials:
 def store_credentials(folder: StateFolder, slice_: ResilientSlice, store: StoreName, name: str) -> Credentials:
     """The credentials of a store, made once and kept in a file that only its owner may read."""
     file = f"credentials/{name}.json"
-    kept = folder.read_json(file)
-    passwords = kept or {key: secrets.token_urlsafe(24) for key in ("password", "superuserPassword")}
+    kept = folder.read_as(file, lambda data: {key: str(data[key]) for key in PASSWORDS})
+    passwords = kept or {key: secrets.token_urlsafe(24) for key in PASSWORDS}
     if not kept:
         folder.write_json(file, passwords)
     password, superuser = passwords["password"], passwords["superuserPassword"]
@@ -82,8 +83,8 @@ class PingHealth:
             try:
                 async with asyncio.timeout(PING_SECONDS):
                     await self.ping()
-            except (TimeoutError, OSError, psycopg.Error, redis.exceptions.RedisError) as error:
-                report(False, (str(error).strip() or type(error).__name__).splitlines()[0])
+            except Exception as error:  # whatever answers there: it is no store that works
+                report(False, visible(str(error), WHY_CHARACTERS) or type(error).__name__)
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 report(True, "")

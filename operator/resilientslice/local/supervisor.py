@@ -2,15 +2,23 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from resilientslice.local.backoff import BackOff
+from resilientslice.local.errors import LocalError
 from resilientslice.local.ledger import Ledger
 from resilientslice.local.logs import tail
 from resilientslice.local.process import Command, CommandError, Process, exit_reason
 from resilientslice.local.report import Journal, ReplicaState
+from resilientslice.text import visible
+
+HEALTH_RETRY_SECONDS = 1.0
+LAST_LINES = 3
+LINE_CHARACTERS = 200
+_log = logging.getLogger(__name__)
 
 Report = Callable[[bool, str], None]
 
@@ -62,9 +70,13 @@ class Supervised:
     def crash_loop(self) -> bool:
         return self._back_off.crash_loop
 
+    @property
+    def token(self) -> str:
+        """What descends from the process that runs carries this token; empty between two tries."""
+        return self._process.token if self._process else ""
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self.name)
-        self._task.add_done_callback(self._failed)
 
     async def stop(self) -> None:
         """Ask the process to end, kill it after its grace, and return when it is gone."""
@@ -86,15 +98,10 @@ class Supervised:
         if self._process:
             self._process.kill()
 
-    def _failed(self, task: "asyncio.Task[None]") -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._journal.warning("InternalError", f"{self.name} is no longer looked after: {error!r}")
-
     async def _run(self) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
-            why = await self._run_once()
+            why = await self._try_once()
             if self._stopping.is_set():
                 return
             self.restarts += 1
@@ -106,31 +113,53 @@ class Supervised:
                 async with asyncio.timeout(self._back_off.delay):
                     await self._stopping.wait()
 
-    async def _run_once(self) -> str:
-        """Why it is no longer running."""
+    async def _try_once(self) -> str:
+        """Why it is no longer running. Whatever fails ends this try alone, and with it the process."""
         try:
-            command = self._command()
-            process = await Process.start(command, self._ledger)
-        except (CommandError, OSError) as error:
+            process = Process.start(command := self._command(), self._ledger)
+        except (CommandError, LocalError, OSError) as error:
             return str(error)
+        except Exception as error:
+            _log.exception("%s can't be started", self.name)
+            return f"can't be started, an internal error: {error!r}"
         self._process = process
+        try:
+            return await self._follow(process, command)
+        except Exception as error:
+            _log.exception("%s can't be followed", self.name)
+            return f"restarted, for an internal error: {error!r}"
+        finally:
+            process.kill()
+            await process.wait()
+            self._process = None
+
+    async def _follow(self, process: Process, command: Command) -> str:
+        """Why it ended, or was ended because it was not alive."""
         self._set(ReplicaState.STARTING, "starting")
-        if self._stopping.is_set():  # asked to stop while it was being started
-            await process.stop()
-        health = asyncio.create_task(self._health.watch(self._report))
+        health = asyncio.create_task(self._watch_health())
         ended = asyncio.create_task(process.wait())
-        await asyncio.wait((health, ended), return_when=asyncio.FIRST_COMPLETED)
-        why = ""
-        if not ended.done():
+        try:
+            await asyncio.wait((health, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return "; ".join([exit_reason(ended.result()), *_last_words(command)])
             why = f"restarted: {health.result()}"
             self._set(ReplicaState.NOT_READY, why)
             await process.stop()
-        health.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await health
-        code = await ended
-        self._process = None
-        return why or "; ".join([exit_reason(code), *_last_words(command)])
+            return why
+        finally:
+            for task in (health, ended):
+                task.cancel()
+            await asyncio.wait((health, ended))
+
+    async def _watch_health(self) -> str:
+        """Why it must be restarted. An error of the health check itself is none of the process: it is asked again."""
+        while True:
+            try:
+                return await self._health.watch(self._report)
+            except Exception as error:
+                _log.exception("the health of %s can't be told", self.name)
+                self._report(False, f"its health can't be told, an internal error: {error!r}")
+            await asyncio.sleep(HEALTH_RETRY_SECONDS)
 
     def _report(self, ready: bool, why: str) -> None:
         if self.state in (ReplicaState.DRAINING, ReplicaState.STOPPED):
@@ -150,5 +179,9 @@ class Supervised:
 
 
 def _last_words(command: Command) -> list[str]:
-    lines = tail(command.log, 3)
-    return [f"last lines of {command.log.name}: " + " | ".join(line[:200] for line in lines)] if lines else []
+    try:
+        lines = tail(command.log, LAST_LINES)
+    except OSError as error:
+        return [f"{command.log.name} can't be read: {error.strerror}"]
+    shown = [visible(line, LINE_CHARACTERS) for line in lines]
+    return [f"last lines of {command.log.name}: " + " | ".join(shown)] if shown else []

@@ -1,4 +1,7 @@
-"""Draws a scene for a terminal. Colour only underlines what the words say, so it reads the same without."""
+"""Draws a scene for a terminal. Colour only underlines what the words say, so it reads the same without.
+
+What others said (services, Envoy, tenants, files) comes through `visible`, so that colours here are only ours.
+"""
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -8,9 +11,11 @@ from rich.text import Text
 from resilientslice.local.report import Event, Severity
 from resilientslice.local.scene import Scene, TrackRow
 from resilientslice.render.names import Track
+from resilientslice.text import visible, visible_lines
 
 EVENTS_SHOWN = 8
 TENANTS_SHOWN = 5
+TENANT_CHARACTERS = 64
 REFRESH_SECONDS = 0.25
 
 
@@ -22,17 +27,19 @@ def draw(scene: Scene) -> RenderableType:
     parts += [_warning("edit refused, the last good one runs on", scene.rejected)] if scene.rejected else []
     parts += [_warning("trouble", scene.trouble)] if scene.trouble else []
     parts += [Text()] + [_event(event) for event in list(scene.events)[-EVENTS_SHOWN:]]
-    parts += [Text()] + [Text(f"  {hint}", style="dim") for hint in scene.hints]
+    parts += [Text()] + [Text(f"  {visible(hint)}", style="dim") for hint in scene.hints]
     return Group(*parts)
 
 
 def _headline(scene: Scene) -> Text:
     style = {"Ready": "bold green", "Degraded": "bold red", "Stalled": "bold red"}.get(scene.phase, "bold yellow")
-    text = Text.assemble((scene.slice, "bold"), "  ", (scene.phase, style), "  ", (scene.front_url, "underline"))
+    text = Text.assemble(
+        (visible(scene.slice), "bold"), "  ", (scene.phase, style), "  ", (scene.front_url, "underline")
+    )
     if scene.canary:
-        text.append(f"  {scene.canary}")
+        text.append(f"  {visible(scene.canary)}")
     if scene.message:
-        text.append(f"\n{scene.message}")
+        text.append(f"\n{visible_lines(scene.message)}")
     return text
 
 
@@ -51,20 +58,20 @@ def _table(scene: Scene) -> Table:
 def _cells(row: TrackRow) -> list[Text]:
     answers = row.answers
     whole = row.ready == row.desired
-    state = row.problem or ("ok" if whole else "starting")
+    state = visible(row.problem) or ("ok" if whole else "starting")
     if row.restarts:
         state = f"{state} (restarts: {row.restarts})"
     return [
-        Text(row.service if row.track is Track.STABLE else f"{row.service}"),
+        Text(visible(row.service)),
         Text(row.track.value, style="" if row.track is Track.STABLE else "cyan"),
         Text(f"{row.ready}/{row.desired}", style="" if whole else "yellow"),
-        Text(",".join(row.versions)),
+        Text(visible(",".join(row.versions))),
         Text("-" if row.weight is None else f"{row.weight}%"),
         Text(str(answers.ok)),
         Text(str(answers.client_error), style="yellow" if answers.client_error else ""),
         Text(str(answers.server_error), style="red" if answers.server_error else ""),
         Text(f"{row.rate:.0f}"),
-        Text(",".join(row.ejected) or "-", style="red" if row.ejected else ""),
+        Text(visible(",".join(row.ejected)) or "-", style="red" if row.ejected else ""),
         Text(state, style="red" if row.problem else ""),
     ]
 
@@ -74,26 +81,30 @@ def _stores(scene: Scene) -> Text:
 
 
 def _limited(scene: Scene) -> Text:
-    shown = ", ".join(f"{tenant} {count}x" for tenant, count in list(scene.limited)[:TENANTS_SHOWN])
+    shown = ", ".join(
+        f"{visible(tenant, TENANT_CHARACTERS)} {count}x" for tenant, count in list(scene.limited)[:TENANTS_SHOWN]
+    )
     more = len(scene.limited) - TENANTS_SHOWN
     return Text(f"tenants over their limit (429): {shown}" + (f", {more} more" if more > 0 else ""), style="yellow")
 
 
 def _warning(title: str, text: str) -> Text:
-    return Text(f"! {title}: {text}", style="red")
+    return Text(f"! {title}: {visible_lines(text)}", style="red")
 
 
 def _event(event: Event) -> Text:
     mark = "!" if event.severity is Severity.WARNING else " "
-    first = event.message.splitlines()[0] if event.message else ""
+    first = visible(event.message.partition("\n")[0])
     style = "yellow" if event.severity is Severity.WARNING else "dim"
-    return Text(f"{mark} {event.at.astimezone():%H:%M:%S} {event.reason}: {first}", style=style, overflow="ellipsis")
+    return Text(
+        f"{mark} {event.at.astimezone():%H:%M:%S} {visible(event.reason)}: {first}", style=style, overflow="ellipsis"
+    )
 
 
 def plain_line(event: Event) -> str:
     """One event as a line of a log: time, severity, reason, message with its further lines indented."""
-    message = event.message.replace("\n", "\n    ")
-    return f"{event.at:%Y-%m-%dT%H:%M:%SZ} {event.severity.value.upper()} {event.reason} {message}"
+    message = visible_lines(event.message).replace("\n", "\n    ")
+    return f"{event.at:%Y-%m-%dT%H:%M:%SZ} {event.severity.value.upper()} {visible(event.reason)} {message}"
 
 
 def live(console: Console) -> Live:

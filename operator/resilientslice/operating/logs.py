@@ -2,12 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import Processor
+
+from resilientslice.text import visible_lines
 
 Format = Literal["json", "text"]
 
@@ -57,12 +59,17 @@ def configure_logs(level: str, format_: Format) -> None:
 
 def _ending(format_: Format) -> list[Processor]:
     if format_ == "text":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [_made_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     return [
         _TRACEBACKS,
         structlog.processors.EventRenamer("message"),
         structlog.processors.JSONRenderer(default=str),
     ]
+
+
+def _made_visible(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """For a terminal: among the values is what agents, Envoy and the API server said. JSON escapes it by itself."""
+    return {key: visible_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 @contextmanager
