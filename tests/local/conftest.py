@@ -14,7 +14,8 @@ from resilientslice.local.folder import StateFolder
 from resilientslice.local.ledger import Ledger
 from resilientslice.local.settings import RunSettings
 
-WITHIN = 15.0
+WITHIN = 90.0
+"""Seconds; guards against hanging alone."""
 
 
 @pytest.fixture
@@ -42,16 +43,32 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     return wait
 
 
-@pytest.fixture(autouse=True)
-def nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Every process that works in the test's folder is gone at its end, also one that lost its parent."""
-    yield
-    left: list[str] = []
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Every living process that works in the folder, also one that lost its parent."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if Path(process.cwd()).is_relative_to(tmp_path) and process.status() != psutil.STATUS_ZOMBIE:
-                left.append(" ".join(process.cmdline()))
-    assert left == []
+            if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def living(tmp_path: Path) -> Callable[[], list[psutil.Process]]:
+    """What lives in the test's folder now."""
+    return lambda: processes_in(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    """Every process that works in the test's folder is gone at its end."""
+    yield
+    left = processes_in(tmp_path)
+    said = [" ".join(process.cmdline()) for process in left]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    assert said == []
 
 
 TINY = Path(__file__).with_name("tiny.py")

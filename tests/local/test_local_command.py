@@ -1,73 +1,14 @@
 """`rslice run` as its user meets it: exit codes, Ctrl-C, a kill that can't be caught, and what is left of each."""
 
-import asyncio
 import json
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.local.running import run
 
 from resilientslice.local.ports import is_free
-
-RUN = (str(Path(sys.executable).with_name("rslice")), "run")
-WITHIN = 30.0
-
-
-class Running:
-    """A started `rslice run` and what its status file says."""
-
-    def __init__(self, process: asyncio.subprocess.Process, state: Path) -> None:
-        self.process = process
-        self.state = state
-
-    @property
-    def status(self) -> dict[str, Any]:
-        try:
-            status: dict[str, Any] = json.loads((self.state / "status.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return status if status["pid"] == self.process.pid else {}
-
-    @property
-    def is_ready(self) -> bool:
-        return bool(self.status) and self.status["status"]["phase"] == "Ready"
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(WITHIN):
-            while not condition():
-                assert self.process.returncode is None, await self.output()
-                await asyncio.sleep(0.05)
-
-    async def output(self) -> str:
-        assert self.process.stdout
-        return (await self.process.stdout.read()).decode()
-
-    def pids(self) -> list[int]:
-        return [entry["pid"] for entry in json.loads((self.state / "processes.json").read_text())]
-
-    def ports(self) -> list[int]:
-        front = int(self.status["frontUrl"].rsplit(":", 1)[1])
-        return [front, *(replica["port"] for replica in self.status["replicas"])]
-
-
-@asynccontextmanager
-async def run(files: Any, *arguments: str) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        *RUN,
-        *("-f", str(files.file), "--port", "0", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        yield Running(process, files.file.parent / ".rslice" / "tiny")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 def nothing_is_left(pids: list[int], ports: list[int], state: Path) -> bool:
@@ -100,25 +41,6 @@ async def test_ctrl_c_while_starting_and_twice(files: Any) -> None:
         assert "Traceback" not in await running.output()
         assert await running.process.wait() == 0
         assert json.loads((running.state / "processes.json").read_text()) == []
-
-
-async def test_after_kill_9_the_next_start_cleans_up_and_serves(files: Any) -> None:
-    async with run(files) as running:
-        await running.until(lambda: running.is_ready)
-        pids, ports = running.pids(), running.ports()
-        running.process.kill()
-        await running.process.wait()
-        assert all(psutil.pid_exists(pid) for pid in pids), "they outlive it: nothing but the next start ends them"
-    async with run(files) as again:
-        await again.until(lambda: again.is_ready)
-        assert not any(psutil.pid_exists(pid) for pid in pids)
-        assert again.ports()[0] == ports[0]
-        new = again.pids()
-        again.process.send_signal(signal.SIGTERM)
-        output = await again.output()
-        assert await again.process.wait() == 0
-        assert "CleanedUp ended 5 processes that a killed runtime had left" in output
-        assert nothing_is_left([*pids, *new], ports, again.state)
 
 
 async def test_until_ready_is_a_check(files: Any) -> None:

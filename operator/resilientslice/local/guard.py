@@ -45,7 +45,7 @@ class Guard:
     def dismiss(self) -> None:
         """Nothing is left for it to do."""
         if self._process.stdin:
-            with contextlib.suppress(OSError):  # it was killed
+            with contextlib.suppress(OSError, ValueError):  # it was killed, or the pipe is closed
                 self._process.stdin.write(DISMISSED)
                 self._process.stdin.flush()
 

@@ -1,23 +1,25 @@
 """Probes of a container, asked of a process on this machine."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import grpc.aio
+import psutil
 import pytest
 from aiohttp import web
 
 from resilientslice.local.ports import LOOPBACK
-from resilientslice.local.probes import SERVING, Asker, Probe, ProbedHealth, ProbeSet, parse_probe
+from resilientslice.local.probes import SERVING, Asker, Probe, ProbedHealth, ProbeSet, parse_probe, probing_session
+from resilientslice.text import is_visible
 
 
 @pytest.fixture
 async def asker(tmp_path: Path) -> AsyncIterator[Asker]:
-    async with aiohttp.ClientSession() as session:
+    async with probing_session() as session:
         yield Asker(session, {"PATH": os.environ["PATH"], "ANSWER": "3"}, tmp_path)
 
 
@@ -118,7 +120,7 @@ async def test_readiness_falls_after_its_failures_and_returns(asker: Asker, serv
     probe = Probe(http_path="/readyz", port=service.port, period=0.01, failures=2)
     reports: list[tuple[bool, str]] = []
     task = asyncio.create_task(follow(ProbedHealth(ProbeSet(readiness=probe), asker), reports))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while reports != [(True, "")]:
             await asyncio.sleep(0.005)
         service.status = 500
@@ -137,12 +139,116 @@ async def test_startup_gates_and_both_others_can_end_a_process(asker: Asker, ser
     service.status = 503
     startup = Probe(http_path="/", port=service.port, period=0.05, failures=2)
     reports: list[tuple[bool, str]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         why = await follow(ProbedHealth(ProbeSet(startup=startup), asker), reports)
     assert why.startswith("not started within 0.1 s: GET / answered 503")
     assert all(not ready for ready, _ in reports)
     liveness = Probe(http_path="/", port=service.port, period=0.01, failures=3)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         why = await follow(ProbedHealth(ProbeSet(liveness=liveness), asker), reports)
     assert why.startswith("not alive: GET / answered 503")
     assert reports[-1] == (True, ""), "without a readiness probe it is ready once it runs"
+
+
+class Raw:
+    """Answers each connection with bytes, as they are; `endless` are repeated until the other side has gone."""
+
+    def __init__(self) -> None:
+        self.answer = self.endless = b""
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await reader.read(1)
+            writer.write(self.answer)
+            await writer.drain()
+            while self.endless:
+                writer.write(self.endless)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    served = Raw()
+    server = await asyncio.start_server(served.serve, LOOPBACK, 0)
+    served.port = server.sockets[0].getsockname()[1]
+    yield served
+    server.close()
+
+
+HEAD = b"HTTP/1.1 503 No\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "endless", "words"),
+    [
+        (HEAD + b"Content-Length: 3\r\n\r\n\xff\xfe!", b"", "answered 503: \N{REPLACEMENT CHARACTER}"),
+        (HEAD + b"Content-Type: text/plain; charset=utf-16\r\nContent-Length: 1\r\n\r\na", b"", "answered 503: a"),
+        (HEAD + b"Content-Type: text/plain; charset=no\r\nContent-Length: 1\r\n\r\na", b"", "answered 503: a"),
+        (HEAD + b"\r\n\x1b[2J\x1b]0;x\x07", b"", r"answered 503: \x1b[2J\x1b]0;x\x07"),
+        (HEAD + b"\r\n", b"x" * 65_536, "answered 503: xxx"),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno", b"", "answered 503: no"),
+        (HEAD + b"X: \xff\x9b\r\nSet-Cookie: \xff;=\r\nContent-Length: 0\r\n\r\n", b"", "answered 503: "),
+        (HEAD + b"Content-Length: 100\r\n\r\nshort", b"", ""),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"", ""),
+        (HEAD, b"X: " + b"y" * 4096 + b"\r\n", ""),
+        (b"\xff\xfe\x00garbage\r\n\r\n", b"", ""),
+        (b"HTTP/1.1 xyz\r\n\r\n", b"", ""),
+        (b"", b"", ""),
+        (b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", b"", "answered 101"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", "no answer within"),
+    ],
+)
+async def test_whatever_is_answered_is_a_reason_and_no_error(
+    asker: Asker, raw: Raw, answer: bytes, endless: bytes, words: str
+) -> None:
+    raw.answer, raw.endless = answer, endless
+    why = await asker.ask(Probe(http_path="/", port=raw.port, timeout=0.5 if words == "no answer within" else 60))
+    assert why
+    assert words in why
+    assert len(why) < 400
+    assert is_visible(why)
+
+
+async def test_a_redirect_counts_as_an_answer_wherever_it_leads(asker: Asker, raw: Raw) -> None:
+    raw.answer = b"HTTP/1.1 302 Found\r\nLocation: http://[::bad\xff/\r\nContent-Length: 0\r\n\r\n"
+    assert await asker.ask(Probe(http_path="/", port=raw.port, timeout=60)) == ""
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Probe(http_path="/\ud800", port=1),
+        Probe(http_path="/", http_headers=(("A", "b\r\nC: d"),), port=1),
+        Probe(port=70_000),
+        Probe(command=("a\0b",)),
+        Probe(grpc_service="x" * 20_000, port=1),
+    ],
+)
+async def test_a_probe_that_can_not_be_asked_says_why(asker: Asker, probe: Probe) -> None:
+    why = await asker.ask(probe)
+    assert why
+    assert is_visible(why)
+
+
+async def test_a_command_may_write_without_end_and_leave_others_behind(asker: Asker, tmp_path: Path) -> None:
+    endless = "import os\nwhile True: os.write(1, b'\\xff\\x1b[2J' * 9999)"
+    assert await asker.ask(Probe(command=(sys.executable, "-c", endless), timeout=2)) == "no answer within 2 s"
+    leaves = (
+        "import subprocess, sys; subprocess.Popen(['sleep', '300']); sys.stdout.buffer.write(b'x' * 99999 + b'\\xff');"
+        "sys.exit(4)"
+    )
+    why = await asker.ask(Probe(command=(sys.executable, "-c", leaves), timeout=60))
+    assert why.startswith(f"`{sys.executable}` exited with 4: xxx")
+    assert why.endswith("x\N{REPLACEMENT CHARACTER}")
+    assert left_in(tmp_path) == []
+
+
+def left_in(folder: Path) -> list[int]:
+    left = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(process.pid)
+    return left
