@@ -22,7 +22,8 @@ from resilientslice.render.names import Track
 from resilientslice.render.revision import revision_of
 from resilientslice.render.tracks import Address, CanaryTrack, DnsDiscovery, FixedDiscovery, Topology
 
-READY_SECONDS = 20
+READY_SECONDS = 90
+"""Guards against hanging alone."""
 STABLE, CANARY = Track.STABLE, Track.CANARY
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -211,7 +212,7 @@ class World:
         return Mesh(topology=topology, config=config, client=client, admin=admin, process=process)
 
     async def _session(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        timeout = aiohttp.ClientTimeout(total=30)
+        timeout = aiohttp.ClientTimeout(total=120)
         return await self._stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
 
     async def _start(self, folder: Path, bootstrap: dict[str, Any]) -> asyncio.subprocess.Process:
@@ -259,15 +260,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 def shop() -> dict[str, Any]:
-    """api, exposed, calls payments. Ejection is quick; times are long enough for a busy machine."""
+    """api, exposed, calls payments. Ejection is quick; times are long enough for a machine that is busy and slow."""
     return {
         "services": [
             {"name": "api", "image": "a:1", "port": 80, "expose": {"pathPrefix": "/"}, "dependsOn": ["payments"]},
             {"name": "payments", "image": "p:1", "port": 80},
         ],
         "resilience": {
-            "timeout": "4s",
-            "retries": {"attempts": 2, "perTryTimeout": "1s", "budgetPercent": 25},
+            "timeout": "30s",
+            "retries": {"attempts": 2, "perTryTimeout": "5s", "budgetPercent": 25},
             "outlierDetection": {
                 "consecutive5xxErrors": 5,
                 "interval": "200ms",

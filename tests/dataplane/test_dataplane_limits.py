@@ -31,7 +31,7 @@ async def test_each_tenant_has_its_share(world, shop, proxies):
 
 async def test_a_limited_tenant_is_told_when_to_come_back_and_cannot_hide_behind_others(world, shop):
     host = await world.backend()
-    mesh = await world.mesh(shop | {"rateLimit": LIMITS}, {("api", STABLE): [host]}, proxies=10)
+    mesh = await world.mesh(shop | {"rateLimit": LIMITS}, {("api", STABLE): [host]}, proxies=100)
     await mesh.load("front", 5, clients=1, headers={"X-Tenant": "bob"})
     for i in range(200):
         assert (await mesh.send("front", headers={"X-Tenant": f"other-{i}"})).status == 200

@@ -13,16 +13,17 @@ from resilientslice.render.names import Track
 
 STABLE = Track.STABLE
 KEY = {"Idempotency-Key": "one"}
+EJECTIONS = "cluster.payments-stable.outlier_detection.ejections_enforced_total"
 BUDGET = 0.25
 """Of what is under way, as the shop has it."""
 
 
 async def test_a_hanging_host_is_saved_by_the_time_of_a_try(world, shop):
     shop["resilience"]["outlierDetection"]["consecutive5xxErrors"] = 1000
-    shop["resilience"]["retries"]["perTryTimeout"] = "250ms"
+    shop["resilience"]["retries"]["perTryTimeout"] = "2s"
     hosts = [await world.backend(), await world.backend(world.hang)]
     mesh = await world.mesh(shop, {("payments", STABLE): hosts})
-    assert await mesh.load("payments", 30, clients=1) == {200: 30}
+    assert await mesh.load("payments", 30, clients=4) == {200: 30}
     assert len(hosts[1].seen) >= 5
 
 
@@ -80,7 +81,7 @@ async def test_payments_down_entirely_is_not_made_worse(world, shop, clients):
     assert counts == {503: orders}
     assert sum(len(host.seen) for host in api) == orders
     assert attempts == orders + retries, "nobody but Envoy repeats anything"
-    # a retry holds its place for the back-off at least, which is 50 ms on average: a slower machine makes it fewer a second
+    # a place is held for the back-off at least, 50 ms on average: a slower machine makes it fewer retries a second
     places = max(MIN_CONCURRENT_RETRIES, math.ceil(clients * BUDGET))
     assert retries <= 1.25 * places * seconds / 0.050 + 2 * places, "no more than have a place, for the time it took"
 
@@ -105,10 +106,11 @@ async def test_a_failing_host_is_ejected_each_time_it_returns_until_it_is_well(w
 
     async def ejected_three_times():
         counts.update(await mesh.load("payments", 50, clients=4))
-        return await mesh.stat("cluster.payments-stable.outlier_detection.ejections_enforced_total") == 3
+        return await mesh.stat(EJECTIONS) >= 3
 
     await world.until(ejected_three_times, "three ejections")
-    assert 15 <= len(hosts[0].seen) <= 30, "five failures each time, and what was under way"
+    ejections = await mesh.stat(EJECTIONS)
+    assert 5 * ejections <= len(hosts[0].seen) < 10 * (ejections + 1), "five failures each, and what was under way"
     assert counts[500] <= len(hosts[0].seen)
     assert counts.keys() <= {200, 500}
     hosts[0].behave = world.status(200)
@@ -123,20 +125,20 @@ async def test_a_failing_host_is_ejected_each_time_it_returns_until_it_is_well(w
 
 
 async def test_a_host_that_accepts_and_hangs_is_ejected_too(world, shop):
-    shop["resilience"]["retries"]["perTryTimeout"] = "250ms"
+    shop["resilience"]["retries"]["perTryTimeout"] = "2s"
     hosts = [await world.backend() for _ in range(2)]
     hosts[0].behave = world.hang
     mesh = await world.mesh(shop, {("payments", STABLE): hosts})
-    assert await mesh.load("payments", 30, clients=1) == {200: 30}
+    assert await mesh.load("payments", 60, clients=4) == {200: 60}
     assert len(hosts[0].seen) <= 10
-    assert await mesh.stat("cluster.payments-stable.outlier_detection.ejections_enforced_total") >= 1
+    assert await mesh.stat(EJECTIONS) >= 1
 
 
 async def test_a_full_bulkhead_answers_at_once(world, shop):
     shop["resilience"] |= {
         "bulkhead": {"maxConnections": 4, "maxPendingRequests": 2, "maxRequests": 4},
         "retries": {"attempts": 0},
-        "timeout": "5s",
+        "timeout": "60s",
     }
     release = asyncio.Event()
 

@@ -20,6 +20,11 @@ KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
 SMALL = {"requests": {"cpu": "40m"}}
 """Of every container: a node for tests has as many processors as its machine, and requests reserve them."""
 CALL_SECONDS = 60.0
+CLIENT_SECONDS = 60.0
+"""A request that is later than that failed; the slice's own times end before."""
+PATIENCE: Mapping[str, Any] = {"timeout": "15s"}
+PATIENT_RETRIES: Mapping[str, Any] = {"perTryTimeout": "3s"}
+"""A failure is to be one of ours, and none of a machine that stands still for a second."""
 LABELS = {"component": "app.kubernetes.io/component"}
 """Those that aren't our own."""
 POLL_SECONDS = 0.1
@@ -222,12 +227,12 @@ class Slice:
     @contextlib.asynccontextmanager
     async def client(self, node: str = "") -> AsyncIterator[Client]:
         """Begins with the first answer: a node's port is opened by kube-proxy, which nobody's status tells of."""
-        async with Client(await self.front_url(node)) as client:
+        async with Client(await self.front_url(node), seconds=CLIENT_SECONDS) as client:
 
             async def answers() -> bool:
                 return bool((await client.send(Request("GET", "/"))).status)
 
-            await until(answers, "the node's port is open", 10)
+            await until(answers, "the node's port is open", 60)
             yield client
 
     @contextlib.asynccontextmanager
@@ -276,15 +281,23 @@ def envoy_command(proxy: Object, path: str) -> tuple[str, ...]:
 
 
 def shrink(spec: Object) -> None:
-    """Little CPU for everything, and a front that this machine can reach."""
+    """Little CPU for everything, times that a node without a free processor doesn't reach, and a front that this machine
+    can reach."""
+    spec["resilience"] = _patient(spec.get("resilience", {}))
     for service in spec["services"]:
         service.setdefault("resources", copy.deepcopy(SMALL))
+        if "resilience" in service:
+            service["resilience"] = _patient(service["resilience"])
     proxy = spec.setdefault("proxy", {})
     proxy.setdefault("resources", copy.deepcopy(SMALL))
     spec.setdefault("front", {})["type"] = "NodePort"
     for store in (spec.get("stores") or {}).values():
         if "managed" in store:
             store["managed"].setdefault("resources", copy.deepcopy(SMALL))
+
+
+def _patient(policy: Object) -> Object:
+    return policy | PATIENCE | {"retries": policy.get("retries", {}) | PATIENT_RETRIES}
 
 
 def sample(name: str) -> Object:

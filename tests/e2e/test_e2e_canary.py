@@ -77,7 +77,7 @@ async def test_edits_of_a_slice_with_a_canary_touch_only_what_they_are_about(a_s
     await slice_.ready()
     async with slice_.traffic(gets(), per_second=40) as load:
         web, proxies = uids(await slice_.pods("web")), uids(await slice_.pods(component="proxy"))
-        await slice_.patch({"resilience": {"timeout": "900ms", "retries": {"attempts": 3}}})
+        await slice_.patch({"resilience": {"timeout": "16s", "retries": {"attempts": 3}}})
         await slice_.patch({"rateLimit": {"default": {"requestsPerSecond": 500, "burst": 900}}})
         await slice_.ready()
         assert uids(await slice_.pods("web")) == web

@@ -26,7 +26,7 @@ async def test_the_api_server_hangs_for_half_a_minute(a_slice):
         async with frozen(cluster, "^kube-apiserver "):
             await asyncio.sleep(30)
         await operators.ready(cluster)
-        await slice_.patch({"resilience": {"timeout": "900ms"}})
+        await slice_.patch({"resilience": {"timeout": "16s"}})
         await slice_.ready()
     none_failed(load.tally, 1000)
     assert uids(await slice_.pods()) == pods
@@ -37,7 +37,7 @@ async def test_etcd_is_killed(a_slice):
     async with slice_.traffic(gets(), per_second=40) as load:
         await slice_.cluster.signal(9, "^etcd ")
         await operators.ready(slice_.cluster)
-        await slice_.patch({"resilience": {"timeout": "900ms"}})
+        await slice_.patch({"resilience": {"timeout": "16s"}})
         await slice_.ready()
     none_failed(load.tally, 100)
     assert uids(await slice_.pods()) == pods

@@ -25,7 +25,7 @@ async def test_an_edit_touches_only_what_it_is_about(a_slice):
     await slice_.ready()
     async with slice_.traffic(gets(), per_second=40) as load:
         proxies, web = uids(await slice_.pods(component="proxy")), uids(await slice_.pods("web"))
-        await slice_.patch({"resilience": {"timeout": "900ms", "retries": {"attempts": 3}}})
+        await slice_.patch({"resilience": {"timeout": "16s", "retries": {"attempts": 3}}})
         await slice_.ready()
         await slice_.patch({"rateLimit": {"default": {"requestsPerSecond": 500, "burst": 900}}})
         await slice_.ready()

@@ -46,7 +46,7 @@ async def test_the_operator_is_killed_and_everything_goes_on(a_slice):
     async with slice_.traffic(gets(), per_second=40) as load:
         pods_of_operator = ("pod", "-n", operators.SYSTEM, "-l", operators.OPERATORS)
         await slice_.cluster.kubectl("delete", *pods_of_operator, "--grace-period=0", "--force", "--wait=false")
-        await slice_.patch({"resilience": {"timeout": "900ms"}})
+        await slice_.patch({"resilience": {"timeout": "16s"}})
         await slice_.ready(120)
     none_failed(load.tally, 100)
     assert uids(await slice_.pods()) == pods, "a time-out restarts nothing, and neither does a new operator"

@@ -70,7 +70,7 @@ async def test_an_edit_that_only_the_operator_can_refuse_changes_nothing(a_slice
     await slice_.apply(sample("minimal"))
     before = (await slice_.ready())["config"]["digest"]
     async with slice_.traffic(gets()) as load:
-        await slice_.patch({"front": {"trustedProxies": ["10.0.0.1/8"]}, "resilience": {"timeout": "900ms"}})
+        await slice_.patch({"front": {"trustedProxies": ["10.0.0.1/8"]}, "resilience": {"timeout": "16s"}})
         message = await slice_.said("Stalled", "InvalidSpec", 30)
         assert "trustedProxies" in message
         status = await slice_.status()
@@ -150,7 +150,7 @@ async def test_what_envoy_refuses_is_told_in_its_words_and_the_old_configuration
             refused = await slice_.condition("Stalled")
             assert (refused["status"], refused["reason"]) == ("True", "ConfigRejected")
         # the same is not offered again: an edit is what ends it
-        await slice_.patch({"resilience": {"timeout": "900ms"}})
+        await slice_.patch({"resilience": {"timeout": "16s"}})
         await slice_.ready()
     none_failed(load.tally, 100)
     assert uids(await slice_.pods(component="proxy")) == proxies, "no Envoy was started anew"

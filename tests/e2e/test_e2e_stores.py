@@ -107,7 +107,7 @@ async def test_a_shop_on_stores_of_others(a_slice, namespace):
             answer = await client.send(type(asked)("GET", asked.path, asked.headers, keep_body=True))
             return answer.status == 200 and answer.body["status"] == "settled"
 
-        await until(settled, "an order is settled by the worker", 30)
+        await until(settled, "an order is settled by the worker", 120)
     assert not await slice_.cluster.list("statefulsets", namespace), "the slice has no stores of its own"
     await slice_.delete()
     kept = {found["metadata"]["name"] for found in await slice_.cluster.list("secrets", namespace)}

@@ -25,7 +25,7 @@ import os, socketserver
 class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.recv(4096)
-        self.request.sendall(b"HTTP/1.1 503 \\xff\\r\\nX-\\xfe: \\x9b\\r\\nContent-Length: 4\\r\\n\\r\\n\\x1b[2J")
+        self.request.sendall(b"HTTP/1.1 503 No\\r\\nContent-Length: 5\\r\\n\\r\\n\\xff\\x1b[2J")
 os.write(1, b"\\xff" * 99999)
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
@@ -35,7 +35,7 @@ Server((os.environ["HOST"], int(os.environ["PORT"])), Handler).serve_forever()
 
 
 async def test_an_answer_that_is_no_text_keeps_a_replica_unready_and_watched(files: Any) -> None:
-    files.edit("\n  canary:", "\n  - {name: awful, image: 'a:1', port: 8080, replicas: 1, readinessProbe: {httpGet: {path: /, port: 8080}}}\n  canary:")
+    files.edit("\n  canary:", "\n  - {name: awful, image: 'a:1', port: 8080, replicas: 1}\n  canary:")
     script = files.file.with_name("awful.py")
     script.write_text(AWFUL)
     files.procfile.write_text(files.procfile.read_text() + f"awful: python {script}\n")

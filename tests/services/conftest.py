@@ -26,7 +26,8 @@ from scripts.ports import free_port
 
 from slicekit import Environment, Kit, Server
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
+"""Guards against hanging alone."""
 
 
 def wheel_folder(package: str) -> Path:
@@ -45,7 +46,7 @@ def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what
         time.sleep(0.02)
 
 
-async def eventually(probe: Callable[[], Awaitable[Any]], *, seconds: float = 30.0) -> Any:
+async def eventually(probe: Callable[[], Awaitable[Any]], *, seconds: float = 90.0) -> Any:
     """Asks until the answer is truthy and returns it."""
     async with asyncio.timeout(seconds):
         while not (answer := await probe()):
@@ -215,7 +216,7 @@ def stores(database_url: str, redis: Redis, valkey_port: int) -> dict[str, str]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=90)) as session:
         yield session
 
 
@@ -298,7 +299,7 @@ class Process:
     def __post_init__(self) -> None:
         self.url, self.admin = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.admin_port}"
 
-    async def exit_code(self, seconds: float = 30.0) -> int:
+    async def exit_code(self, seconds: float = 90.0) -> int:
         return await asyncio.to_thread(self.popen.wait, seconds)
 
 

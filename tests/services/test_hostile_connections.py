@@ -58,7 +58,7 @@ async def test_ten_thousand_idle_connections_keep_nobody_out(
     assert descriptors > 3 * MOST, "this machine allows too few open files to show anything; raise `ulimit -Hn`"
     service = await start(IDLE_TIMEOUT="2s")
     process = psutil.Process(service.popen.pid)
-    before = process.memory_info().rss
+    before, began = process.memory_info().rss, time.monotonic()
     with contextlib.ExitStack() as stack:
         for count in range(descriptors):
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
@@ -77,7 +77,7 @@ async def test_ten_thousand_idle_connections_keep_nobody_out(
         text = await response.text()
     (line,) = (line for line in text.splitlines() if line.startswith("http_connections_crowded_total{"))
     assert float(line.split()[-1]) >= descriptors - MOST
-    assert service.log.read_text().count("too many connections") < 60, "said once a second, not once a connection"
+    assert service.log.read_text().count("too many connections") < 60 + time.monotonic() - began, "once a second"
 
 
 async def test_one_that_waits_for_its_answer_is_never_the_one_to_go(start: Any, http: Any) -> None:
@@ -97,13 +97,13 @@ async def test_when_all_are_busy_the_newest_is_told_so(start: Any) -> None:
         for _ in range(16):
             peer = stack.enter_context(socket.create_connection(("127.0.0.1", service.port)))
             peer.sendall(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         answer = b""
         while not answer.startswith(b"HTTP/1.1 503 "):
             assert time.monotonic() < deadline
             reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
             with contextlib.suppress(TimeoutError):
-                answer = await asyncio.wait_for(reader.read(), 0.2)
+                answer = await asyncio.wait_for(reader.read(), 2)
             writer.close()
     assert b"application/problem+json" in answer
     assert b"try again" in answer
@@ -124,7 +124,7 @@ async def test_who_drips_is_closed(start: Any, begin: bytes, drip: bytes) -> Non
     writer.write(begin)
     ended = asyncio.create_task(reader.read())
     started = time.monotonic()
-    while not ended.done() and time.monotonic() - started < 25:
+    while not ended.done() and time.monotonic() - started < 90:
         with contextlib.suppress(ConnectionError):
             writer.write(drip)
             await writer.drain()

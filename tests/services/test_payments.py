@@ -140,8 +140,9 @@ async def test_a_transaction_ended_by_the_server_may_be_tried_again(payments: An
     async def stand_still(connection: Any) -> None:
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 50")
         await connection.execute("SELECT 1")
-        await asyncio.sleep(0.5)
-        await connection.execute("SELECT 1")
+        while True:  # longer than it may be idle, each time, until the server has ended it
+            await asyncio.sleep(0.2)
+            await connection.execute("SELECT 1")
 
     async def read_only(connection: Any) -> None:
         await connection.execute("SET TRANSACTION READ ONLY")

@@ -166,7 +166,7 @@ async def test_refused_connections_come_back_by_themselves(
     async def is_back() -> bool:
         return not refused()
 
-    async with http.put(f"{service.admin}/faults/refuse", json={"for": "400ms"}) as response:
+    async with http.put(f"{service.admin}/faults/refuse", json={"for": "5s"}) as response:
         assert response.status == 200
     await eventually(is_refused)
     with pytest.raises(aiohttp.ClientConnectorError):
@@ -179,6 +179,6 @@ async def test_refused_connections_come_back_by_themselves(
 async def test_faults_from_the_environment(launch: Any, http: aiohttp.ClientSession) -> None:
     app = web.Application()
     app.router.add_get("/", _hello)
-    service = await launch(app, "hello", {"FAIL_MODE": "status=502,for=10s", "SLOW_MODE": "delay=1ms"})
+    service = await launch(app, "hello", {"FAIL_MODE": "status=502,for=60s", "SLOW_MODE": "delay=1ms"})
     assert await status(http, service.url) == 502
     assert {fault.kind for fault in service.kit.faults.active()} == {FaultKind.FAIL, FaultKind.SLOW}

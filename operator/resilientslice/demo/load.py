@@ -106,13 +106,13 @@ class Request:
 
 
 class Client:
-    """A keep-alive client of one front URL."""
+    """A keep-alive client of one front URL. A request that takes longer than `seconds` has failed."""
 
-    def __init__(self, front_url: str, *, connections: int = 64) -> None:
+    def __init__(self, front_url: str, *, connections: int = 64, seconds: float = CLIENT_TIMEOUT) -> None:
         self._front_url = front_url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
-            timeout=aiohttp.ClientTimeout(total=CLIENT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(total=seconds),
         )
 
     async def __aenter__(self) -> Self:

@@ -21,7 +21,7 @@ from scripts.ports import free_port
 
 from resilientslice.agent.client import AgentClient
 
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 ADS = {"ads": {}, "resource_api_version": "V3"}
 TYPE = "type.googleapis.com/envoy.extensions."
 BOOTSTRAP = {
@@ -157,7 +157,7 @@ class Pair:
     def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:
         process = self.processes.pop(name)
         process.send_signal(number)
-        return process.wait(10)
+        return process.wait(90)
 
     async def ready(self) -> None:
         await until(self.is_ready, "the agent is ready")

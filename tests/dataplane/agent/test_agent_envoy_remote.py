@@ -28,7 +28,7 @@ async def remote(idle, monkeypatch, build):
     (idle.folder / "key" / "current").write_text(new_key())
     address = f"127.0.0.1:{build.free_port()}"
     arguments = ("--listen", address, "--key-dir", "key", "--ready-file", "ready", "--fallback", "mounted/config.json")
-    arguments += ("--drain", "--drain-least-seconds", "0.5")
+    arguments += ("--drain", "--drain-least-seconds", "0.5", "--drain-seconds", "600")
     idle.start_agent(*arguments)
     idle.start_envoy()
     await idle.connected()
@@ -46,7 +46,7 @@ async def fleet(remote):
 
 async def push(fleet, pair, config):
     pair.sequence += 1
-    return await fleet.push(KEY, config, json_digest(config), (1, pair.sequence), timeout=20.0)
+    return await fleet.push(KEY, config, json_digest(config), (1, pair.sequence), timeout=60.0)
 
 
 async def test_a_signed_push_is_answered_by_envoy(remote, fleet, build):
@@ -104,7 +104,7 @@ async def test_a_body_that_is_too_large_is_refused_without_being_read(remote):
     headers = "".join(f"X-Rslice-{name}: {'0' * size}\r\n" for name, size in [("Nonce", 32), ("Digest", 64)])
     headers += f"X-Rslice-Time: 1\r\nX-Rslice-Signature: {'0' * 64}\r\n"
     writer.write(f"PUT /config HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: 99999999\r\n\r\n".encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         head = await reader.readuntil(b"\r\n")
     assert b" 413 " in head
     writer.close()
@@ -135,7 +135,7 @@ async def test_a_newer_mounted_copy_is_followed_and_an_older_one_is_not(remote, 
     async def taken():
         return (await pair.client.snapshot()).acked == json_digest(newer)
 
-    await build.until(taken, "the mounted copy is installed", 30)
+    await build.until(taken, "the mounted copy is installed")
     mount("..2", [1, 49], pair.basic())
     newest = pair.basic(stable=1, canary=3)
     mount("..3", [1, 51], newest)
@@ -143,13 +143,13 @@ async def test_a_newer_mounted_copy_is_followed_and_an_older_one_is_not(remote, 
     async def newest_taken():
         return (await pair.client.snapshot()).acked == json_digest(newest)
 
-    await build.until(newest_taken, "the next copy is installed", 30)
+    await build.until(newest_taken, "the next copy is installed")
     mount("..4", [1, 50], newer)
     await asyncio.sleep(2.5)  # longer than two looks: nothing must happen, which nothing tells of
     assert (await pair.client.snapshot()).epoch == (1, 51)
 
 
-async def test_killed_under_load_nothing_fails_and_it_comes_back_with_the_same(remote, fleet):
+async def test_killed_under_load_nothing_fails_and_it_comes_back_with_the_same(remote, fleet, build):
     pair, arguments, _ = remote
     assert (await push(fleet, pair, pair.basic())).accepted
     before = await pair.client.snapshot()
@@ -166,11 +166,15 @@ async def test_killed_under_load_nothing_fails_and_it_comes_back_with_the_same(r
         pair.end("agent", signal.SIGKILL)
         pair.start_agent(*arguments)
         await pair.ready()
+
+    async def enough():
+        return len(statuses) > 100
+
+    await build.until(enough, "so many answers that a failure would have shown")
     stop.set()
     await asyncio.gather(*load)
     after = await pair.client.snapshot()
     assert (after.acked, after.epoch) == (before.acked, before.epoch)
-    assert len(statuses) > 100
     assert set(statuses) == {200}
 
 
@@ -198,8 +202,8 @@ async def test_sigterm_drains_without_a_failed_request(remote, fleet, build):
     await build.until(unready, "readiness is false")
     assert not await pair.client.ready()
     leave.set()
-    await asyncio.wait_for(asyncio.gather(*load), 30)
-    assert await asyncio.to_thread(process.wait, 30) == 0
+    await asyncio.wait_for(asyncio.gather(*load), 90)
+    assert await asyncio.to_thread(process.wait, 90) == 0
     assert set(statuses) == {200}
     assert pair.processes["envoy"].poll() is None, "Kubernetes ends Envoy, after the agent"
     assert "Envoy is drained" in pair.log("agent")
@@ -217,7 +221,7 @@ async def test_a_second_sigterm_ends_at_once_what_a_connection_would_hold(remote
 
     await build.until(draining, "draining has begun")
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(process.wait, 30) == 0
+    assert await asyncio.to_thread(process.wait, 90) == 0
     assert "Envoy is drained" not in pair.log("agent")
     writer.close()
     await writer.wait_closed()
@@ -253,7 +257,7 @@ async def test_a_push_to_two_proxies_is_as_quick_as_to_one(remote, build):
                 config["clusters"] = [build.static_cluster(f"c{number}", pair.upstream)]
                 config["endpoints"] = []
                 begun = time.perf_counter()
-                report = await fleet.push(KEY, config, json_digest(config), (1, number), timeout=20.0)
+                report = await fleet.push(KEY, config, json_digest(config), (1, number), timeout=60.0)
                 took.append((time.perf_counter() - begun) * 1000)
                 assert report.accepted, report
             print(f"push to two over TCP: median {statistics.median(took):.1f} ms, worst {max(took):.1f} ms")

@@ -77,7 +77,7 @@ async def test_a_new_agent_with_an_old_envoy_drops_no_cluster_in_use(serving, bu
 async def test_a_second_agent_on_the_same_sockets_is_refused(serving):
     first = serving.processes.pop("agent")
     serving.start_agent()
-    assert serving.processes.pop("agent").wait(10) == 2
+    assert serving.processes.pop("agent").wait(90) == 2
     assert "another process listens on it; stop it first" in serving.log("agent")
     serving.processes["agent"] = first
     assert (await serving.push(serving.basic(canary=1))).accepted

@@ -136,7 +136,7 @@ async def test_stale_and_superseded(agent, envoy):
     envoy.silent = True
     pushes = []
     for number in (2, 3, 4):
-        pushes.append(asyncio.create_task(client.push(config(f"c{number}"), (2, number), timeout=0.2)))
+        pushes.append(asyncio.create_task(client.push(config(f"c{number}"), (2, number), timeout=2.0)))
         while installer.state.floor != (2, number):
             await asyncio.sleep(0)
     results = await asyncio.gather(*pushes, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import time
 
 import pytest
 
@@ -36,13 +35,13 @@ async def test_a_dead_agent_costs_its_own_slice_a_time_out_and_others_nothing(fl
     slow.hanging = asyncio.Event()
     fleet.set_members(KEY, pods[:1], keys)
     fleet.set_members(("other", "one"), pods[1:], keys)
-    hanging = asyncio.create_task(fleet.push(KEY, CONFIG, DIGEST, (1, 1), timeout=2.0))
-    begun = time.monotonic()
+    hanging = asyncio.create_task(fleet.push(KEY, CONFIG, DIGEST, (1, 1), timeout=3600.0))
     report = await fleet.push(("other", "one"), CONFIG, DIGEST, (1, 1), timeout=30.0)
     assert report.accepted
     assert not hanging.done(), "the other slice has its answer first"
-    assert time.monotonic() - begun < 2.0
-    outcome = (await hanging).outcomes["fake-1"]
+    hanging.cancel()
+    await asyncio.wait([hanging])
+    outcome = (await fleet.push(KEY, CONFIG, DIGEST, (1, 2), timeout=2.0)).outcomes["fake-1"]
     assert isinstance(outcome, Unreachable)
     assert "no answer in 2 s" in outcome.reason
     assert [pod.name for pod in fleet.view(KEY).missed(DIGEST)] == ["fake-1"]
