@@ -281,8 +281,8 @@ def envoy_command(proxy: Object, path: str) -> tuple[str, ...]:
 
 
 def shrink(spec: Object) -> None:
-    """Little CPU for everything, times that a node without a free processor doesn't reach, and a front that this machine
-    can reach."""
+    """Little CPU for everything, times that a node which stands still doesn't reach, and a front that this machine can
+    reach."""
     spec["resilience"] = _patient(spec.get("resilience", {}))
     for service in spec["services"]:
         service.setdefault("resources", copy.deepcopy(SMALL))

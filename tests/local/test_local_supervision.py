@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from resilientslice.local import backoff, descent
 from resilientslice.local.descent import TOKEN_VARIABLE
 from resilientslice.local.folder import StateFolder
 from resilientslice.local.ledger import FILE, Ledger, reap
-from resilientslice.local.process import Command
+from resilientslice.local.process import Command, Process
 from resilientslice.local.report import Journal, ReplicaState
 from resilientslice.local.supervisor import Report, Supervised
 
@@ -126,12 +127,86 @@ async def test_stop_waits_for_its_grace_then_kills_with_all_descendants(
     await until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-async def test_stop_during_a_wait_is_immediate(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+ELSEWHERE = (
+    "import os, subprocess, sys, time;"
+    f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], start_new_session=True);"
+    f"subprocess.Popen([sys.executable, '-c', {SLEEP!r}], process_group=0, env={{}});"
+)
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "os.kill(os.getpid(), 9)"])
+async def test_what_it_leaves_in_other_sessions_and_groups_ends_with_it(
+    folder: StateFolder, ledger: Ledger, living: Callable[[], list[psutil.Process]], until: Until, end: str
+) -> None:
+    one, _ = supervised(folder, ledger, ELSEWHERE + end)
+    one.start()
+    await until(lambda: one.restarts == 1)
+    assert living() == []
+    await one.stop()
+
+
+async def test_what_stands_still_is_killed_after_its_grace(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+    one, _ = supervised(folder, ledger, SLEEP, grace=0.1)
+    one.start()
+    await until(lambda: one.ready)
+    assert one.pid
+    os.kill(one.pid, signal.SIGSTOP)
+    await one.stop()
+    assert ledger.pids() == []
+
+
+async def test_a_kill_ends_the_wait_of_a_stop(folder: StateFolder, ledger: Ledger, until: Until) -> None:
+    one, _ = supervised(folder, ledger, STUBBORN, grace=3600)
+    one.start()
+    await until(lambda: (folder.logs / "x.log").exists() and "up" in (folder.logs / "x.log").read_text())
+    stopping = asyncio.create_task(one.stop())
+    await until(lambda: one.state is ReplicaState.DRAINING)
+    one.kill()
+    await stopping
+    one.kill()
+    assert ledger.pids() == []
+
+
+def test_a_loop_that_ends_early_leaves_nothing(
+    folder: StateFolder, ledger: Ledger, living: Callable[[], list[psutil.Process]]
+) -> None:
+    """As by an error that nobody caught: nobody says stop."""
+
+    async def main() -> None:
+        one, _ = supervised(folder, ledger, ELSEWHERE + STUBBORN, grace=3600)
+        one.start()
+        while not one.ready:
+            await asyncio.sleep(0.01)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(main())
+    assert living() == []
+
+
+async def test_a_number_that_was_given_back_is_signalled_no_more(
+    folder: StateFolder, ledger: Ledger, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process.start(supervised(folder, ledger, "pass")[0]._command(), ledger)
+    assert await process.wait() == 0
+    sent: list[tuple[int, int]] = []
+    for name in ("kill", "killpg"):
+        monkeypatch.setattr(os, name, lambda *asked: sent.append(asked))
+    process.kill()
+    await process.stop()
+    assert sent == []
+
+
+async def test_stop_ends_a_wait_however_long(
+    folder: StateFolder, ledger: Ledger, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FIRST_SECONDS", "MAX_SECONDS"):
+        monkeypatch.setattr(backoff, name, 3600.0)
     one, _ = supervised(folder, ledger, "raise SystemExit(1)")
     one.start()
-    await until(lambda: one.restarts >= 4)
-    async with asyncio.timeout(1):
-        await one.stop()
+    await until(lambda: one.state is ReplicaState.BACK_OFF)
+    await one.stop()
+    assert one.restarts == 1
 
 
 def start(code: str, token: str) -> subprocess.Popen[bytes]:
@@ -169,9 +244,21 @@ def test_a_pid_that_belongs_to_another_process_now_is_left_alone(
 ) -> None:
     created = psutil.Process(stranger.pid).create_time()
     entry = {"token": "t", "command": ["x"], "stop_signal": 15, "pid": stranger.pid, "created": created - 100}
-    folder.write_json(FILE, [entry])
-    assert reap(folder) == []
-    assert stranger.poll() is None
+    sooner = entry | {"created": created - 0.01, "birth": f"{descent.birth(stranger.pid)}1"}
+    for known in (entry, sooner):
+        folder.write_json(FILE, [known])
+        assert reap(folder) == []
+        assert stranger.poll() is None
+
+
+def test_a_ledger_without_births_is_read_too(folder: StateFolder) -> None:
+    """As an earlier version wrote it."""
+    with start(STUBBORN, "not the token") as process:
+        created = psutil.Process(process.pid).create_time()
+        entry = {"token": "t", "command": ["x"], "stop_signal": 9, "pid": process.pid, "created": created}
+        folder.write_json(FILE, [entry])
+        assert [one.token for one in reap(folder)] == ["t"]
+        assert process.wait() == -9
 
 
 async def test_a_full_disk_does_not_stop_a_start_but_is_said(

@@ -1,6 +1,7 @@
 """The view says everything in words: it is read here without any colour."""
 
 import io
+import re
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from resilientslice.local.scene import Scene, TrackRow
 from resilientslice.local.traffic import Answers
 from resilientslice.local.view import draw, plain_line
 from resilientslice.render.names import Track
+from resilientslice.text import is_visible
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -91,3 +93,31 @@ def test_only_the_last_events_are_shown() -> None:
 def test_plain_lines_keep_the_whole_message() -> None:
     event = Event(AT, Severity.WARNING, "EditRefused", "one\ntwo")
     assert plain_line(event) == "2026-01-02T03:04:05Z WARNING EditRefused one\n    two"
+
+
+EVIL = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\rover"
+
+
+def test_what_others_say_is_shown_and_not_obeyed() -> None:
+    row = TrackRow("a" + EVIL, Track.STABLE, 0, 1, ["1" + EVIL], ejected=["h" + EVIL], problem="p" + EVIL)
+    event = Event(AT, Severity.WARNING, "R" + EVIL, f"m{EVIL}\nsecond")
+    console = Console(file=io.StringIO(), width=400, force_terminal=True, color_system="standard")
+    shown = scene(
+        slice="s" + EVIL,
+        message=f"m{EVIL}\nline",
+        rows=[row],
+        canary="c" + EVIL,
+        rejected="r" + EVIL,
+        trouble="t" + EVIL,
+        limited=[("gold" + EVIL, 1)],
+        events=[event],
+        hints=["h" + EVIL],
+    )
+    console.print(draw(shown))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b[" in text, "our own colours stay"
+    left = re.sub("\x1b\\[[0-9;]*m", "", text).replace("\n", "")
+    assert is_visible(left)
+    assert left.count(r"\x1b[2J\x1b]0;title\x07\u202e") == 13
+    assert is_visible(plain_line(event))
+    assert plain_line(event).count("\n") == 1

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from resilientslice.operating.logs import about, configure_logs
+from resilientslice.text import is_visible
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,11 @@ def test_people_read_text(capfd):
     line = capfd.readouterr().err
     assert "operator starts" in line
     assert "port=8080" in line
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_what_others_said_is_shown_and_not_obeyed(capfd, format_):
+    configure_logs("INFO", format_)
+    structlog.get_logger("resilientslice.test").warning("refused \x1b[2J", reason="\x1b]0;x\x07\u202e\x9b")
+    logging.getLogger("library").warning("said %s", "\x1b[2J\u202e")
+    assert is_visible(capfd.readouterr().err)
