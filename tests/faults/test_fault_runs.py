@@ -77,7 +77,7 @@ def test_a_seed_is_a_plan_and_many_seeds_are_every_fault() -> None:
 
 
 # It ends by itself, also when the shop never recovers; ended from outside it would leave processes behind.
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_short_run_on_real_processes_is_clean(tmp_path: Path) -> None:
     """Its seed is fixed in CI and printed always; `scripts/fault-runs.sh --seed N --faults 3` repeats its plan."""
     report = tmp_path / "report.json"

@@ -71,7 +71,7 @@ def words(rights: Iterable[Right]) -> list[str]:
     return sorted(" ".join(right) for right in rights)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_every_right_is_used_and_none_is_missing(network):
     limits = Limits("---\n".join([roles({}, SPACE), cnpg_crd()]), arguments=[f"--lease-namespace={chart.NAMESPACE}"])
     async with stage(answered=False, limits=limits, network=network) as at:

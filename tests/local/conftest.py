@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+import yaml
 
 from resilientslice.local.folder import StateFolder
 from resilientslice.local.ledger import Ledger
 from resilientslice.local.settings import RunSettings
 
+SAMPLES = Path(__file__).parents[2] / "samples"
 WITHIN = 90.0
 """Seconds; guards against hanging alone."""
 
@@ -71,6 +74,18 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     assert said == []
 
 
+def patient_shop(folder: Path) -> Path:
+    """A copy of the sample shop whose times a machine that is busy and slow doesn't reach."""
+    document = yaml.safe_load((SAMPLES / "shop.yaml").read_text())
+    document["spec"]["resilience"] |= {"timeout": "60s", "retries": {"perTryTimeout": "20s"}}
+    for service in document["spec"]["services"]:
+        service.pop("resilience", None)
+    file = folder / "shop.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    shutil.copy(SAMPLES / "shop.procfile", folder)
+    return file
+
+
 TINY = Path(__file__).with_name("tiny.py")
 
 SLICE = """\
@@ -93,6 +108,7 @@ spec:
     port: 9000
     replicas: 1
   canary: {weight: 0}
+  resilience: {timeout: 60s, retries: {perTryTimeout: 20s}}
 """
 
 

@@ -50,10 +50,10 @@ async def test_until_ready_is_a_check(files: Any) -> None:
         assert "ready: http://127.0.0.1:" in output
     files.edit("image: example.org/peer:1", "image: example.org/peer:1\n    command: [/no/such/program]")
     files.procfile.write_text("\n".join(files.procfile.read_text().splitlines()[:2]))
-    async with run(files, "--until-ready", "--ready-timeout", "2") as running:
+    async with run(files, "--until-ready", "--ready-timeout", "15") as running:
         output = await running.output()
         assert await running.process.wait() == 2
-        assert "error: not settled within 2 s:" in output
+        assert "error: not settled within 15 s:" in output
         assert "command not found: /no/such/program" in output
 
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -71,26 +72,27 @@ def state_of(files: Any) -> Path:
 
 
 async def test_replicas_serve_behind_envoy_with_the_environment_of_a_pod(files: Any, fetch: Fetch) -> None:
-    # a name of its own: listeners get ports by name, and a slice of another test may hold `peer`'s between the two runs
-    files.rename("peer", "mate")
+    # a name of its own: listeners get ports by name, and another slice may hold `peer`'s between the two runs
+    name = f"mate{secrets.token_hex(4)}"
+    files.rename("peer", name)
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         status, body = await fetch(runtime.front_url)
         assert status == 200
         assert body["POD_NAME"] in {"tiny-web-stable-0", "tiny-web-stable-1"}
         assert body["RSLICE_TRACK"] == "stable"
-        assert body["MATE_URL"] == runtime.internal_url("mate")
+        assert body[f"{name.upper()}_URL"] == runtime.internal_url(name)
         assert (body["GREETING"], body["TOKEN"]) == ("hello", "s3cret")
         assert body["TMPDIR"] == str(state_of(files) / "tmp" / body["POD_NAME"])
-        status, body = await fetch(body["MATE_URL"])
-        assert (status, body["POD_NAME"]) == (200, "tiny-mate-stable-0")
+        status, body = await fetch(runtime.internal_url(name))
+        assert (status, body["POD_NAME"]) == (200, f"tiny-{name}-stable-0")
         assert [(r.service, r.track, r.index, r.ready, r.version) for r in runtime.replicas()] == [
-            ("mate", Track.STABLE, 0, True, "1"),
+            (name, Track.STABLE, 0, True, "1"),
             ("web", Track.STABLE, 0, True, "1"),
             ("web", Track.STABLE, 1, True, "1"),
         ]
         assert runtime.status.phase == "Ready"
-        pids, front, peer = runtime.pids(), runtime.front_url, runtime.internal_url("mate")
+        pids, front, peer = runtime.pids(), runtime.front_url, runtime.internal_url(name)
         assert len(pids) == 5
         assert "s3cret" not in (state_of(files) / "status.json").read_text()
     assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -98,26 +100,26 @@ async def test_replicas_serve_behind_envoy_with_the_environment_of_a_pod(files: 
     assert list((state_of(files) / "run").iterdir()) == []
     async with LocalRuntime(files.settings) as runtime:
         assert (runtime.front_url, runtime.internal_url) != ("", "")
-        await runtime.settled(30)
-        assert (runtime.front_url, runtime.internal_url("mate")) == (front, peer), "ports stay over restarts"
+        await runtime.settled(90)
+        assert (runtime.front_url, runtime.internal_url(name)) == (front, peer), "ports stay over restarts"
 
 
 async def test_image_edit_canary_weight_and_promotion_fail_no_request(files: Any, fetch: Fetch, until: Until) -> None:
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         before = {r.name: r.pid for r in runtime.replicas()}
         async with Load(runtime.front_url) as load:
             await until(lambda: load.connections == 3)
             files.edit("web:1", "web:2")
             assert await runtime.reload() == ""
-            await runtime.settled(30)
+            await runtime.settled(90)
             assert runtime.status.canary.weight == 0
             assert [r.version for r in runtime.replicas("web")] == ["1", "1", "2", "2"]
             assert set(load.served) == {"1"}
             assert (await fetch(runtime.front_url, {"X-Canary": "1"}))[1]["version"] == "2"
             files.edit("weight: 0", "weight: 50")
             assert await runtime.reload() == ""
-            await runtime.settled(30)
+            await runtime.settled(90)
             assert runtime.status.canary.weight == 50
             at = len(load.served)
             while len(load.served) < at + 60:
@@ -129,7 +131,7 @@ async def test_image_edit_canary_weight_and_promotion_fail_no_request(files: Any
             )
             files.edit("weight: 50", "weight: 100")
             assert await runtime.reload() == ""
-            await runtime.settled(30)
+            await runtime.settled(90)
         assert load.failed == []
         assert [(r.track, r.version) for r in runtime.replicas("web")] == [(Track.STABLE, "2")] * 2
         assert runtime.status.revision.canary == ""
@@ -141,14 +143,14 @@ async def test_image_edit_canary_weight_and_promotion_fail_no_request(files: Any
 
 async def test_canary_outlives_the_runtime(files: Any) -> None:
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         files.edit("web:1", "web:2")
         await runtime.reload()
-        await runtime.settled(30)
+        await runtime.settled(90)
         canary = runtime.status.revision.canary
         assert canary
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         assert runtime.status.revision.canary == canary
         assert [r.version for r in runtime.replicas("web")] == ["1", "1", "2", "2"]
 
@@ -182,7 +184,7 @@ async def test_what_crashes_or_is_not_there_is_named_and_harms_no_other(files: A
 
 async def test_a_wrong_edit_is_refused_whole_and_what_runs_goes_on(files: Any, fetch: Fetch) -> None:
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         pids = runtime.pids()
         good = files.file.read_text()
         for wrong, words in [
@@ -211,12 +213,12 @@ async def test_a_wrong_edit_is_refused_whole_and_what_runs_goes_on(files: Any, f
 async def test_edits_are_noticed_also_when_an_editor_renames(files: Any, until: Until) -> None:
     settings = RunSettings(file=files.file, port=0)
     async with LocalRuntime(settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         other = files.file.with_name("tiny.yaml.swp")
         other.write_text(files.file.read_text().replace("    replicas: 1", "    replicas: 2"))
         other.rename(files.file)
         await until(lambda: len(runtime.replicas("peer")) == 2)
-        await runtime.settled(30)
+        await runtime.settled(90)
         files.file.write_text("not a slice")
         await until(lambda: runtime.rejected)
         files.edit("not a slice", other.name)
@@ -227,12 +229,12 @@ async def test_edits_are_noticed_also_when_an_editor_renames(files: Any, until: 
 
 async def test_another_command_is_rolled_out_without_a_revision(files: Any, fetch: Fetch) -> None:
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
         revision = runtime.status.revision.stable
         async with Load(runtime.front_url) as load:
             files.procfile.write_text(files.procfile.read_text().replace("1\nweb@2", "1b\nweb@2"))
             assert await runtime.reload() == ""
-            await runtime.settled(30)
+            await runtime.settled(90)
         assert load.failed == []
         assert (await fetch(runtime.front_url))[1]["version"] == "1b"
         assert runtime.status.revision.stable == revision
@@ -243,7 +245,7 @@ async def test_a_full_disk_while_running_is_said_and_harms_nobody(
     files: Any, fetch: Fetch, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with LocalRuntime(files.settings) as runtime:
-        await runtime.settled(30)
+        await runtime.settled(90)
 
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

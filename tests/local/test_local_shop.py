@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 
 import aiohttp
+from tests.local.conftest import patient_shop
 
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 
-SAMPLES = Path(__file__).parents[2] / "samples"
-
 
 async def test_an_order_is_taken_charged_settled_and_kept(tmp_path: Path) -> None:
-    for name in ("shop.yaml", "shop.procfile"):
-        shutil.copy(SAMPLES / name, tmp_path)
-    settings = RunSettings(file=tmp_path / "shop.yaml", port=0, watch=False)
+    settings = RunSettings(file=patient_shop(tmp_path), port=0, watch=False)
     async with LocalRuntime(settings) as runtime:
         await runtime.settled(90)
         assert len(runtime.replicas()) == 8
@@ -26,7 +22,7 @@ async def test_an_order_is_taken_charged_settled_and_kept(tmp_path: Path) -> Non
             async with session.post("/orders", json=body) as answer:
                 assert answer.status in (200, 201, 202), await answer.text()
                 order = await answer.json()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while (settled := await read(session, order["order_id"]))["status"] != "settled":
                     await asyncio.sleep(0.05)
         scene = runtime.scene()

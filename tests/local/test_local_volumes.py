@@ -30,7 +30,7 @@ MOUNTED = """\
 
 
 async def read_until(fetch: Fetch, url: str, name: str, expected: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await fetch(url))[1][name] != expected:
             await asyncio.sleep(0.05)
 
@@ -68,6 +68,9 @@ async def test_a_slice_whose_services_limit_tenants_starts_and_takes_other_limit
     for name in ("shop-canary.yaml", "shop-canary.procfile"):
         shutil.copy(SAMPLES / name, tmp_path)
     file = tmp_path / "shop-canary.yaml"
+    patient = "resilience: {timeout: 60s, retries: {perTryTimeout: 20s}}"
+    text = file.read_text().replace("resilience: {timeout: 1s}", patient)
+    file.write_text(text.replace("\nspec:\n", f"\nspec:\n  {patient}\n"))
     async with LocalRuntime(RunSettings(file=file, port=0, watch=False)) as runtime:
         await runtime.settled(120)
         assert runtime.status.phase == "Ready"
@@ -79,7 +82,7 @@ async def test_a_slice_whose_services_limit_tenants_starts_and_takes_other_limit
                 file.read_text().replace("requestsPerSecond: 100, burst: 200", "requestsPerSecond: 7, burst: 9")
             )
             assert await runtime.reload() == ""
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while len(policies) < 20:
                     policies = [*policies, found] if (found := await policy(session)) == '"tenant";q=7;w=1' else []
                     await asyncio.sleep(0.05)

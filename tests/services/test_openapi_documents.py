@@ -73,7 +73,7 @@ def test_a_contract_without_a_handler_does_not_start() -> None:
 SEED = int(os.environ["PYTHONHASHSEED"])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_generated_requests_find_no_surprise(
     spawn: Any, stores: dict[str, str], await_ready: Any, http: Any
 ) -> None:
