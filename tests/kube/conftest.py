@@ -20,7 +20,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.session import Session
 
 programs = servers.programs
-FAR = 60.0
+FAR = 180.0
 """Seconds after which a condition that must come true is given up: the machine may be busy."""
 
 

@@ -18,7 +18,7 @@ from resilientslice.kube.overheard import Overheard
 from resilientslice.kube.slices import Slices
 
 AT = "/behind/a/path"
-FAR = 30.0
+FAR = 90.0
 
 
 def group(name, version):
