@@ -15,9 +15,12 @@ PAYMENT = {"order_id": "ord_1", "amount_cents": 500, "currency": "EUR"}
 Answer = tuple[int, dict[str, Any], Any]
 
 
+PATIENCE = {"DB_TIMEOUT": "10s", "DB_CONNECT_TIMEOUT": "10s", "REQUEST_TIMEOUT": "20s"}
+
+
 @pytest.fixture
 async def payments(launch: Any, database_url: str) -> Any:
-    return await launch(shop_payments.app.build, "payments", {"DATABASE_URL": database_url})
+    return await launch(shop_payments.app.build, "payments", {"DATABASE_URL": database_url, **PATIENCE})
 
 
 @pytest.fixture
