@@ -213,10 +213,8 @@ class Fleet:
     async def stop(self) -> None:
         """End every replica at once, each with its grace."""
         self.removed = True
-        try:
-            await all_of([*(r.stop() for r in self._serving()), *self._retiring])
-        finally:
-            self.replicas.clear()
+        await all_of([*(r.stop() for r in self._serving()), *self._retiring])
+        self.replicas.clear()
 
     def kill(self) -> None:
         for replica in self.replicas:

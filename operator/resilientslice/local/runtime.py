@@ -274,7 +274,9 @@ class LocalRuntime:
     async def _dismiss_guard(self) -> None:
         """The last thing that happens: what could not be ended until now is the guard's to end."""
         if self._guard is not None:
-            if not self._ledger.pids():
+            if self._ledger.pids():
+                self.kill()
+            else:
                 self._guard.dismiss()
             await self._guard.close()
 
