@@ -1,13 +1,14 @@
 """What this process knows of one slice. All of it can be found again: in the cluster, or by a few minutes' watching."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
 from resilientslice.cluster.shared import Shared, graft
-from resilientslice.cluster.trouble import RETRY_SECONDS, Refusal
+from resilientslice.cluster.trouble import RETRY_SECONDS, Failing, Refusal
+from resilientslice.kube.errors import KubeError
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
@@ -51,6 +52,12 @@ class Held:
     as_applied: dict[ChildId, tuple[str, str]] = field(default_factory=dict)
     contests: Contests = field(default_factory=Contests)
     refusals: dict[ChildId, Refusal] = field(default_factory=dict)
+    """Until the object was written, or is as it should be, or isn't expected any more."""
+    failed: list[KubeError] = field(default_factory=list)
+    """What failed in this pass, and may pass by itself."""
+    failing: Failing = field(default_factory=Failing)
+    unsaid_status: tuple[float, str] | None = None
+    """Since when the status itself can't be written, and what was said of it by an Event."""
     foreign: tuple[ChildId, ...] = ()
     """Objects with our label that somebody else controls."""
     strangers: dict[ChildId, float] = field(default_factory=dict)
@@ -87,8 +94,17 @@ class Held:
 
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""
-        refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals) if self.refusals[key].until > now)
-        return (*self.terminal, *refused)
+        refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals))
+        return (*self.terminal, *refused, *self.failing.troubles(now))
+
+    def obstacles(self) -> tuple[Any, ...]:
+        """What a pass may meet with that its own status doesn't say yet."""
+        refused = {child: refusal.trouble for child, refusal in self.refusals.items()}
+        return self.terminal, self.foreign, tuple(self.strangers), refused
+
+    def keep_refusals(self, children: Collection[ChildId]) -> None:
+        """Only those that still are to be written."""
+        self.refusals = {child: refusal for child, refusal in self.refusals.items() if child in children}
 
     def deadlines(self, now: float) -> list[float]:
         """When time alone makes another pass worth while."""

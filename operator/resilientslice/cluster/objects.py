@@ -9,7 +9,7 @@ from resilientslice.cluster.held import Held
 from resilientslice.cluster.trouble import RETRY_SECONDS, refusal_of
 from resilientslice.kube.cache import Child, Children, controller_uid
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import ConflictError, KubeError
+from resilientslice.kube.errors import ConflictError, KubeError, NotLeadingError
 from resilientslice.kube.kinds import CHILD_KINDS, Object, SliceKey, kind_of
 from resilientslice.reconcile.children import (
     DIGEST_ANNOTATION,
@@ -48,11 +48,14 @@ class ObjectWriter:
         self._finished = finished
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def carry_out(self, difference: Difference) -> None:
-        """Raises KubeError for the first failure that is worth another try soon, after everything else was tried."""
+    async def carry_out(self, difference: Difference) -> list[KubeError]:
+        """Returns the failures that are worth another try soon. Each keeps nothing from being tried but pods, if it is
+        of what has to be there before them."""
         failures: list[KubeError] = []
         # also what an earlier pass was refused, and is not tried again for a while
-        obstacles = (*difference.strangers, *self._held.refusals, *self._held.strangers)
+        tried = {change.id for change in difference.changes}
+        refused = (child for child in self._held.refusals if child not in tried)
+        obstacles = (*difference.strangers, *refused, *self._held.strangers)
         isolated = not any(kind in BEFORE_PODS for kind, _ in obstacles)
         for kind, changes in groupby(difference.changes, key=lambda change: change.id[0]):
             if kind in POD_OWNERS and not isolated:
@@ -63,8 +66,7 @@ class ObjectWriter:
             failures += failed
         for child in difference.gone:
             failures += await self._all([self._remove(child)])
-        if failures:
-            raise failures[0]
+        return failures
 
     async def _all(self, writes: Iterable[Awaitable[None]]) -> list[KubeError]:
         found = await asyncio.gather(*(self._one(write) for write in writes), return_exceptions=True)
@@ -78,8 +80,10 @@ class ObjectWriter:
         try:
             await self._changed(change)
         except KubeError as error:
-            refusal = refusal_of(change.id, change.expected.digest, error, self._now)
+            before = self._held.refusals.get(change.id)
+            refusal = refusal_of(change.id, change.expected.digest, error, self._now, before)
             if refusal is None:
+                self._held.refusals.pop(change.id, None)
                 raise
             self._held.refusals[change.id] = refusal
         else:
@@ -154,8 +158,10 @@ def _with_uid(wanted: Object, uid: str) -> Object:
 
 
 def _kube_errors(found: Sequence[BaseException | None]) -> list[KubeError]:
-    """Raises whatever is no KubeError."""
+    """Raises whatever is no KubeError, and NotLeadingError."""
     for error in found:
-        if isinstance(error, BaseException) and not isinstance(error, KubeError):
+        if isinstance(error, BaseException) and (
+            isinstance(error, NotLeadingError) or not isinstance(error, KubeError)
+        ):
             raise error
     return [error for error in found if isinstance(error, KubeError)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from resilientslice.kube.cache import Child
+from resilientslice.kube.meaning import known_denial
 from resilientslice.reconcile.children import note_of
 from resilientslice.reconcile.observed import Trouble, TroubleKind
 
@@ -33,9 +34,9 @@ def workload_troubles(children: Iterable[Child], uid: str) -> tuple[Trouble, ...
 
 
 def _refused(name: str, said: str) -> Trouble:
-    if "exceeded quota" in said:
-        return _trouble("QuotaExceeded", name, f"raise the ResourceQuota or ask for less: {said}")
-    return _trouble("PodsRefused", name, f"its pods are refused: {said}")
+    known = known_denial(said)
+    reason, advice = (known.reason, known.advice) if known else ("PodsRefused", "its pods are refused")
+    return _trouble(reason, name, f"{advice}: {said}")
 
 
 def pod_troubles(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:

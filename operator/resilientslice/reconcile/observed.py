@@ -97,6 +97,8 @@ class TroubleKind(StrEnum):
     """Replicas don't come up: an image, a quota, a crash. It may pass by itself."""
     REFUSED = "Refused"
     """Something can't be made true until somebody changes it; what was there before goes on serving."""
+    FAILING = "Failing"
+    """Something can't be written now; it may pass by itself, and is tried again."""
     NAME_CONFLICT = "NameConflict"
     """Somebody else's object has a name that the slice needs."""
     FIELD_CONFLICT = "FieldConflict"

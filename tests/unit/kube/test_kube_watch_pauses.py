@@ -1,4 +1,4 @@
-"""Whatever an API server answers again and again, a watch asks less and less often: on a clock that only pauses move."""
+"""What an API server answers again and again is asked for less and less often: on a clock that only pauses move."""
 
 import asyncio
 import json
