@@ -8,6 +8,7 @@ from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
 from resilientslice.cluster.shared import Shared, graft
 from resilientslice.cluster.trouble import RETRY_SECONDS, Failing, Refusal
+from resilientslice.kube.cache import Child
 from resilientslice.kube.errors import KubeError
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.expected import Expected
@@ -18,6 +19,14 @@ from resilientslice.reconcile.rollouts import AGAIN_SECONDS, Queued
 from resilientslice.render.revision import Revision
 
 Epoch = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Fields of an object that were left to others when it was applied last, and its generation after that."""
+
+    fields: frozenset[str]
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class Held:
     revisions: frozenset[str] = frozenset()
     """ControllerRevisions that are known to be stored."""
     as_applied: dict[ChildId, tuple[str, str]] = field(default_factory=dict)
+    left: dict[ChildId, Left] = field(default_factory=dict)
     contests: Contests = field(default_factory=Contests)
     refusals: dict[ChildId, Refusal] = field(default_factory=dict)
     """Until the object was written, or is as it should be, or isn't expected any more."""
@@ -96,6 +106,17 @@ class Held:
         """Without those of names and pods, which are read off the cluster in each pass."""
         refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals))
         return (*self.terminal, *refused, *self.failing.troubles(now))
+
+    def applied(self, children: Mapping[ChildId, Child], now: float) -> Mapping[ChildId, tuple[str, str]]:
+        """`as_applied`, without objects of which a field was left to others and may not be any longer: its time is
+        over, or the object was changed since, perhaps by them giving it up."""
+        due = {child for child, left in self.left.items() if self._looked_at(children.get(child), left, now)}
+        return {child: noted for child, noted in self.as_applied.items() if child not in due}
+
+    def _looked_at(self, child: Child | None, left: Left, now: float) -> bool:
+        if child is None or child.generation != left.generation:
+            return True
+        return not left.fields <= self.contests.paused(child.key, now)
 
     def obstacles(self) -> tuple[Any, ...]:
         """What a pass may meet with that its own status doesn't say yet."""

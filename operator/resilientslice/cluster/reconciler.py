@@ -295,7 +295,8 @@ class Reconciler:
     def _difference(
         self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], desired: Desired, now: float
     ) -> Difference:
-        withheld = set(held.contests.held(now)) | self._withheld(key, held, desired)
+        withheld = self._withheld(key, held, desired)
+        held.contests = held.contests.of_children(expected)
         digests = {child: entry.digest for child, entry in expected.items()}
         for child, refusal in held.refusals.items():
             if refusal.until > now and digests.get(child) == refusal.digest:
@@ -303,7 +304,9 @@ class Reconciler:
         held.strangers = {child: until for child, until in held.strangers.items() if child in expected}
         withheld |= {child for child, until in held.strangers.items() if until > now}
         withheld |= self._waiting(key, held, expected, withheld)
-        found = difference_of(expected, self._children.of(key), held.uid, as_applied=held.as_applied, held=withheld)
+        children = self._children.of(key)
+        applied = held.applied(children, now)
+        found = difference_of(expected, children, held.uid, as_applied=applied, held=withheld)
         held.foreign = found.strangers
         held.keep_refusals({*withheld, *(change.id for change in found.changes)} & expected.keys())
         return found
