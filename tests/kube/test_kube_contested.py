@@ -2,12 +2,22 @@
 
 import pytest
 from tests.kube.pass_world import writes
-from tests.kube.test_kube_pass import edit, service, shop, tag, world
+from tests.kube.test_kube_pass import edit, sample, service, tag, world
 
 from resilientslice.kube.kinds import DEPLOYMENT, SERVICE
 
-__all__ = ["shop", "world"]
+__all__ = ["world"]
 NAME = "shop-api-stable"
+
+
+@pytest.fixture
+async def shop(world):
+    """Without canaries: an edit is written to what serves."""
+    world.document = sample("shop")
+    del world.document["spec"]["canary"]
+    await world.apply(world.document)
+    await world.settle("shop")
+    return world
 
 
 def container(**fields):
@@ -36,10 +46,10 @@ FIGHTS = {
         "spec.template.spec.containers[name=api].env[name=PAYMENTS_URL].value",
     ),
     "port": (
-        {"spec": container(ports=[{"containerPort": 8000, "protocol": "TCP", "name": "mine"}])},
-        (*API, "ports", {"containerPort": 8000, "protocol": "TCP"}, "name"),
+        {"spec": container(ports=[{"containerPort": 8080, "protocol": "TCP", "name": "mine"}])},
+        (*API, "ports", {"containerPort": 8080, "protocol": "TCP"}, "name"),
         "mine",
-        "spec.template.spec.containers[name=api].ports[containerPort=8000,protocol=TCP].name",
+        "spec.template.spec.containers[name=api].ports[containerPort=8080,protocol=TCP].name",
     ),
     "label": (
         {"metadata": {"labels": {"app.kubernetes.io/part-of": "mine"}}},
@@ -51,7 +61,7 @@ FIGHTS = {
         {"spec": container(securityContext={"capabilities": {"drop": ["NET_RAW"]}})},
         (*API, "securityContext", "capabilities", "drop"),
         ["NET_RAW"],
-        "spec.template.spec.containers[name=api].securityContext.capabilities.drop",
+        "spec.template.spec.containers[name=api].securityContext.capabilities",
     ),
 }
 
@@ -88,7 +98,6 @@ async def test_only_the_contested_field_waits(shop, fought):
 
     def more(document):
         service(document, "api").setdefault("env", []).append({"name": "LATER", "value": "edit"})
-        service(document, "api").setdefault("labels", {})["later"] = "edit"
 
     await edit(shop, more)
     await shop.settle("shop")

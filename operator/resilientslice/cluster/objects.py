@@ -126,6 +126,7 @@ class ObjectWriter:
             uid = await self._hand_over(change, wanted, uid)
         answer = await self._client.apply(_with_uid(wanted, uid), manager=MANAGER, force=True)
         self._saw(answer)
+        self._held.written[change.id] = change.expected.digest
         self._note(change)
 
     def _note(self, change: Change) -> None:

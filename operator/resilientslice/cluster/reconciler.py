@@ -9,12 +9,12 @@ import logging
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Any
 
 from resilientslice.agent.signing import UnusableKeyError
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Phase
+from resilientslice.cluster.claims import Claims
 from resilientslice.cluster.credentials import Credentials
 from resilientslice.cluster.held import Held
 from resilientslice.cluster.objects import ObjectWriter
@@ -25,9 +25,11 @@ from resilientslice.cluster.rendered import configuration_id, expected_objects, 
 from resilientslice.cluster.report import Report
 from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.cluster.shared import Shared
+from resilientslice.cluster.standing import LeftAlone, Standing
 from resilientslice.cluster.timings import Timings
 from resilientslice.cluster.trouble import Collected
 from resilientslice.cluster.understood import understand
+from resilientslice.cluster.wanted import wanted_of
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
@@ -45,14 +47,12 @@ from resilientslice.reconcile.plan import Desired, Plan, plan
 from resilientslice.reconcile.queue import Result, Wake
 from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
-from resilientslice.reconcile.revisions import wanted_revision
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
-from resilientslice.reconcile.status import invalid_status, stalled_status, unfinished_status
+from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
 from resilientslice.render.proxy import cluster_topology
-from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed_stores
 
 _log = logging.getLogger(__name__)
@@ -66,8 +66,6 @@ KEY_SECONDS = 30.0
 """Until a Secret whose key can't be used is read again."""
 RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
-
-
 RENDERERS = 8
 """Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
 
@@ -91,12 +89,14 @@ class Reconciler:
         images: Images = DEFAULT_IMAGES,
         sleep_action: bool = True,
         instance: str = "resilientslice",
+        installation: str = "",
         clock: Callable[[], float] = time.time,
         proxy_rollouts: int = PROXY_ROLLOUTS,
         wake: Wake[SliceKey] = lambda key, *, after=0.0: None,  # noqa: ARG005
     ) -> None:
-        """`sleep_action` as in `revision_of`. `clock` gives seconds since the epoch. `proxy_rollouts`: slices whose
-        proxies are replaced at a time when nobody has edited them; `wake` has another slice looked at."""
+        """`sleep_action` as in `revision_of`, `installation` as in `Claims`. `clock` gives seconds since the epoch.
+        `proxy_rollouts`: slices whose proxies are replaced at a time when nobody has edited them; `wake` has a slice
+        looked at."""
         self._client = client
         self._slices = slices
         self._children = children
@@ -108,6 +108,8 @@ class Reconciler:
         self._credentials = Credentials(client)
         self._pods = PodInquiry(client)
         self._report = Report(client, slices, instance)
+        self.claims = Claims(client, children, installation)
+        self._standing = Standing(self.claims, self._report)
         self._wake = wake
         self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
         self._held: dict[SliceKey, Held] = {}
@@ -121,14 +123,18 @@ class Reconciler:
         raw = self._slices.get(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             self._forget(key)
+            self.claims.forget(key)
             return Result()
         if not self._children.synced():
             raise NotSyncedError(f"{key}: waits until everything was listed: {', '.join(self._children.missing())}")
         held = self._held_of(key, raw)
         understood = understand(raw, held)
-        if understood.slice_ is None:
-            return await self._stall(key, raw, held, understood.status, understood.problems)
         try:
+            left = await self._standing.of(key, raw, held, understood, self._clock())
+            if left is not None:
+                return self._leave_alone(key, held, left)
+            if understood.slice_ is None:
+                return await self._stall(key, raw, held, understood.status, understood.problems)
             await self._load(key, held)
             if not understood.slice_.spec.suspend:
                 await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
@@ -226,25 +232,13 @@ class Reconciler:
                 render=self._renderers.of(key),
                 images=self._images,
                 sleep_action=self._sleep_action,
-                wanted=self._wanted(held, slice_, seen),
+                wanted=wanted_of(held, slice_, seen.memory, sleep_action=self._sleep_action),
             )
 
         if not held.planned:
             observed, events = recovered(observed, make)
             held.memory, held.events, held.planned = observed.memory, (*held.events, *events), True
         return make(observed)
-
-    def _wanted(self, held: Held, slice_: ResilientSlice, observed: Observed) -> Revision:
-        """Worked out again only when something that it is made from has changed: a weight is not."""
-        memory, spec = observed.memory, slice_.spec
-        header = spec.canary.header if spec.canary else None
-        bare = spec.model_copy(update={"canary": None, "suspend": False})
-        known = (memory.stable, memory.canary, memory.history) if memory else None
-        basis: tuple[Any, ...] = (bare, header, known)
-        if held.wanted is None or held.wanted[0] != basis:
-            found = wanted_revision(slice_, memory, sleep_action=self._sleep_action)
-            held.wanted = (basis, found)
-        return held.wanted[1]
 
     def _seen(self, key: SliceKey, held: Held) -> Seen:
         canary = held.memory.state.services if held.memory and held.memory.canary else ()
@@ -307,6 +301,7 @@ class Reconciler:
         children = self._children.of(key)
         applied = held.applied(children, now)
         found = difference_of(expected, children, held.uid, as_applied=applied, held=withheld)
+        held.overwritten(found.changes, now)
         held.foreign = found.strangers
         held.keep_refusals({*withheld, *(change.id for change in found.changes)} & expected.keys())
         return found
@@ -359,13 +354,17 @@ class Reconciler:
         """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected."""
         self._leave_line(key, held)
         held.unsaid = False
-        generation = raw["metadata"].get("generation", 0)
         now = self._clock()
-        if reason:
-            after = stalled_status(before, generation, reason, problems, now)
-        else:
-            after = invalid_status(before, generation, problems, now)
-        return Result(await self._report.write(key, raw, held, before=before, after=after, now=now))
+        return Result(
+            await self._report.stalled(key, raw, held, before=before, problems=problems, reason=reason, now=now)
+        )
+
+    def _leave_alone(self, key: SliceKey, held: Held, left: LeftAlone) -> Result:
+        """Nothing is written or pushed: another operator does that."""
+        self._leave_line(key, held)
+        if left.forget:
+            self._forget(key)
+        return Result(left.until)
 
     async def _load(self, key: SliceKey, held: Held) -> None:
         if not held.loaded:

@@ -14,7 +14,7 @@ from resilientslice.kube.meaning import meaning_of
 from resilientslice.kube.slices import Slices
 from resilientslice.reconcile.children import MANAGER
 from resilientslice.reconcile.news import transitions, write_at
-from resilientslice.reconcile.status import unread_status
+from resilientslice.reconcile.status import invalid_status, stalled_status, unread_status
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,26 @@ class Report:
         held.unsaid_status = since, told
         if held.events and not isinstance(error, NotLeadingError):
             await self._tell(raw, held)
+
+    async def stalled(
+        self, key: SliceKey, raw: Object, held: Held, *, before: Status, problems: str, reason: str, now: float
+    ) -> float | None:
+        """As `write`. Without `reason` the resource is to be corrected."""
+        generation = raw["metadata"].get("generation", 0)
+        if reason:
+            after = stalled_status(before, generation, reason, problems, now)
+        else:
+            after = invalid_status(before, generation, problems, now)
+        return await self.write(key, raw, held, before=before, after=after, now=now)
+
+    async def tell(self, raw: Object, event: Event) -> None:
+        """Once; an Event that can't be written is only logged."""
+        try:
+            await self._event(raw, event)
+        except NotLeadingError:
+            raise
+        except KubeError as error:
+            _log.warning("an Event was not written: %s", error)
 
     async def _tell(self, raw: Object, held: Held) -> None:
         """An Event is for people who look: one that can't be written is tried again with the next, not for itself."""

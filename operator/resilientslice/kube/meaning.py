@@ -65,6 +65,8 @@ _WEBHOOK_FAILED = re.compile(r'Internal error occurred: failed calling webhook "
 _TOO_LARGE = re.compile(r"etcdserver: request is too large|rpc error: code = ResourceExhausted desc = trying to send ")
 _IMMUTABLE_ENDS = ("field is immutable", "may not change once set")
 _IMMUTABLE_STARTS = ("Forbidden: updates to statefulset spec for fields", "Forbidden: spec is immutable after creation")
+_UNKNOWN_FIELD = re.compile(r"failed to create typed patch object \(")
+_TOO_OLD = Meaning("Refused", "the API server, or a CRD in it, doesn't know one of its fields: upgrade that")
 _DENIED = Meaning("Refused", "an admission rule of the cluster refuses it")
 _IMMUTABLE_FIELD = Meaning(
     "Immutable", "this field can't be changed; undo the edit, or delete the object so that it is made anew"
@@ -85,6 +87,8 @@ def meaning_of(error: KubeError) -> Meaning:
         return Meaning("KindMissing", "its kind is not installed in the cluster")
     if error.status == 413 or _TOO_LARGE.match(error.message):
         return _LARGE
+    if _UNKNOWN_FIELD.match(error.message):
+        return _TOO_OLD
     return _passing(error)
 
 

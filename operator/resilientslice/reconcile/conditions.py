@@ -26,6 +26,7 @@ OURS = frozenset(
         ConditionType.CANARY_HEALTHY,
         ConditionType.NAME_CONFLICT,
         ConditionType.FIELD_CONFLICT,
+        ConditionType.OPERATOR_CONFLICT,
     }
 )
 """Others are written by others, and kept."""
@@ -52,6 +53,7 @@ def findings_of(view: View) -> tuple[Finding, ...]:
         _canary_healthy(view),
         _conflict(ConditionType.NAME_CONFLICT, view.troubles(TroubleKind.NAME_CONFLICT)),
         _conflict(ConditionType.FIELD_CONFLICT, view.troubles(TroubleKind.FIELD_CONFLICT)),
+        _conflict(ConditionType.OPERATOR_CONFLICT, view.troubles(TroubleKind.OPERATOR_CONFLICT)),
     )
     return tuple(finding for finding in found if finding is not None)
 

@@ -99,6 +99,8 @@ class TroubleKind(StrEnum):
     """Something can't be made true until somebody changes it; what was there before goes on serving."""
     FAILING = "Failing"
     """Something can't be written now; it may pass by itself, and is tried again."""
+    OPERATOR_CONFLICT = "OperatorConflict"
+    """Another installation of the operator would manage the slice, too."""
     NAME_CONFLICT = "NameConflict"
     """Somebody else's object has a name that the slice needs."""
     FIELD_CONFLICT = "FieldConflict"

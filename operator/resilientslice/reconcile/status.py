@@ -96,6 +96,14 @@ def stalled_status(previous: Status, generation: int, reason: str, advice: str, 
     )
 
 
+def contended_status(previous: Status, generation: int, trouble: Trouble, now: float) -> Status:
+    """Of a slice that is left to another operator for a while; everything else is that one's to say."""
+    finding = Finding(ConditionType.OPERATOR_CONFLICT, TRUE, trouble.reason, trouble.message)
+    kept = (condition for condition in previous.conditions if condition.type != finding.type.value)
+    conditions = (*kept, *with_times([finding], previous.conditions, generation=generation, now=now))
+    return previous.model_copy(update={"conditions": conditions})
+
+
 def unread_status(previous: Status, generation: int, trouble: Trouble, now: float) -> Status:
     """Of a slice that nothing can be planned for, because something of it can't be read or made."""
     if trouble.kind is TroubleKind.REFUSED:

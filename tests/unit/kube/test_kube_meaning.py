@@ -94,6 +94,11 @@ def invalid(said):
         ),
         (invalid("Invalid value: 99999: must be between 1 and 65535, inclusive"), "Refused", True),
         (answered(413, "Request entity too large: limit is 3145728", "RequestEntityTooLarge"), "TooLarge", True),
+        (
+            answered(500, "failed to create typed patch object (n/a; v1, Kind=Service): .spec.x: field not"),
+            "Refused",
+            True,
+        ),
         (answered(500, "etcdserver: request is too large"), "TooLarge", True),
         (answered(404, "the server could not find the requested resource"), "KindMissing", True),
         (answered(404, 'namespaces "n" not found', "NotFound", name="n", kind="namespaces"), "WriteFailed", False),
