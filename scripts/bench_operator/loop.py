@@ -38,9 +38,9 @@ class Recording(KubeClient):
         self.made.append(obj)
         return await super().apply(obj, manager=manager, force=force)
 
-    async def create(self, obj: Object) -> Object:
+    async def create(self, obj: Object, *, manager: str = "") -> Object:
         self.made.append(obj)
-        return await super().create(obj)
+        return await super().create(obj, manager=manager)
 
 
 async def figures(sizes: Sizes) -> AsyncIterator[Figure]:  # noqa: ARG001 - all parts are called alike

@@ -38,6 +38,7 @@ class ConditionType(StrEnum):
     BACKUP_HEALTHY = "BackupHealthy"
     NAME_CONFLICT = "NameConflict"
     FIELD_CONFLICT = "FieldConflict"
+    OPERATOR_CONFLICT = "OperatorConflict"
 
 
 class Condition(Model):

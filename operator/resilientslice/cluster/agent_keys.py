@@ -14,7 +14,7 @@ import structlog
 from resilientslice.agent.signing import SigningKeys, UnusableKeyError
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event, EventType
-from resilientslice.cluster.trouble import RETRY_SECONDS, refusal_of
+from resilientslice.cluster.trouble import RETRY_SECONDS, Refusal, refusal_of
 from resilientslice.fleet import new_key
 from resilientslice.kube.cache import controller_uid
 from resilientslice.kube.client import KubeClient
@@ -62,6 +62,7 @@ class _Held:
     """Still to be told."""
     told: str = ""
     """Why there is no new key although one is asked for."""
+    refused: Refusal | None = None
     not_before: float = 0.0
     """A refused write is not tried again until then (seconds since the epoch)."""
 
@@ -165,7 +166,7 @@ class AgentKeys:
             held.fresh, held.rereading = False, Rereading()
             return
         except KubeError as error:
-            refusal = refusal_of((SECRET.kind, name), "", error, now)
+            held.refused = refusal = refusal_of((SECRET.kind, name), "", error, now, held.refused)
             if refusal is None:
                 raise
             held.not_before = now + RETRY_SECONDS

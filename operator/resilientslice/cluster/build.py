@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prometheus_client import Gauge
+
 from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.fleet import Fleet
+from resilientslice.operating.metrics import PREFIX
 from resilientslice.operating.world import World
 
 SLEEP_ACTION = (1, 30)
@@ -28,7 +31,7 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
         )
         asking = group.create_task(agents.run(), name="agents")
         try:
-            yield Reconciler(
+            reconciler = Reconciler(
                 world.client,
                 world.slices,
                 world.children,
@@ -36,8 +39,20 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
                 images=world.settings.images,
                 sleep_action=version >= SLEEP_ACTION,
                 instance=world.settings.identity,
+                installation=f"{world.settings.lease_namespace}/{world.settings.lease_name}",
                 proxy_rollouts=world.settings.proxy_rollouts,
                 wake=world.wake,
             )
+            _count(world, reconciler)
+            yield reconciler
         finally:
             asking.cancel()
+
+
+def _count(world: World, reconciler: Reconciler) -> None:
+    gauge = Gauge(
+        f"{PREFIX}_slices_of_others",
+        "Slices that another installation of the operator manages, and this one leaves alone.",
+        registry=world.registry,
+    )
+    gauge.set_function(lambda: float(reconciler.claims.elsewhere))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.cluster.held import Held
-from resilientslice.cluster.trouble import refusal_of
+from resilientslice.cluster.trouble import Collected, refusal_of, steady
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError, KubeError
 from resilientslice.kube.kinds import SECRET, VOLUME_CLAIM, Kind, Object
@@ -35,21 +35,25 @@ class Credentials:
     client: KubeClient
 
     async def ensure(self, slice_: ResilientSlice, held: Held, now: float) -> tuple[Trouble, ...]:
-        """Makes what is missing. Troubles are terminal: the stores they are about must not be started. Raises KubeError
-        for what passes by itself."""
+        """Makes what is missing. Troubles are terminal: the stores they are about must not be started, nor those of
+        which something failed that passes by itself (`held.failed`)."""
         found: list[Trouble] = []
         policy = slice_.spec.deletion_policy
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
             if held.credentials.get(name) is policy:
                 continue
-            trouble, whole = await self._tried(slice_, store, name, now)
-            if trouble is None:
+            trouble, whole = None, None
+            with Collected(held.failed):
+                trouble, whole = await self._tried(slice_, store, name, now)
+            if whole is None:
+                held.credentials.pop(name, None)
+            elif trouble is None:
                 # a volume comes to be after its store was started, and is nobody's: only Delete has to wait for it
                 held.credentials[name] = policy if whole or policy is DeletionPolicy.RETAIN else None
             else:
                 held.credentials.pop(name, None)
-                found.append(trouble)
+                found.append(steady(held.terminal, trouble))
         return tuple(found)
 
     async def _tried(

@@ -1,14 +1,19 @@
 """What this process knows of one slice. All of it can be found again: in the cluster, or by a few minutes' watching."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
+from resilientslice.cluster.claims import LOOK_SECONDS
 from resilientslice.cluster.shared import Shared, graft
-from resilientslice.cluster.trouble import RETRY_SECONDS, Refusal
+from resilientslice.cluster.trouble import RETRY_SECONDS, Failing, Refusal
+from resilientslice.kube.cache import Child
+from resilientslice.kube.errors import KubeError
 from resilientslice.reconcile.children import ChildId
+from resilientslice.reconcile.claims import UNKNOWN
+from resilientslice.reconcile.difference import Action, Change
 from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Trouble
@@ -17,6 +22,16 @@ from resilientslice.reconcile.rollouts import AGAIN_SECONDS, Queued
 from resilientslice.render.revision import Revision
 
 Epoch = tuple[int, int]
+RIVALRY: ChildId = ("ResilientSlice", "")
+"""What is fought over is the slice as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Fields of an object that were left to others when it was applied last, and its generation after that."""
+
+    fields: frozenset[str]
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -49,8 +64,21 @@ class Held:
     revisions: frozenset[str] = frozenset()
     """ControllerRevisions that are known to be stored."""
     as_applied: dict[ChildId, tuple[str, str]] = field(default_factory=dict)
+    left: dict[ChildId, Left] = field(default_factory=dict)
     contests: Contests = field(default_factory=Contests)
     refusals: dict[ChildId, Refusal] = field(default_factory=dict)
+    """Until the object was written, or is as it should be, or isn't expected any more."""
+    rivals: tuple[Trouble, ...] = ()
+    """Other operators that would manage the slice, too."""
+    written: dict[ChildId, str] = field(default_factory=dict)
+    """Digests of what this process wrote last."""
+    rivalry: Contests = field(default_factory=Contests)
+    """How often it was overwritten by a program of our name, and until when the slice is left to that."""
+    failed: list[KubeError] = field(default_factory=list)
+    """What failed in this pass, and may pass by itself."""
+    failing: Failing = field(default_factory=Failing)
+    unsaid_status: tuple[float, str] | None = None
+    """Since when the status itself can't be written, and what was said of it by an Event."""
     foreign: tuple[ChildId, ...] = ()
     """Objects with our label that somebody else controls."""
     strangers: dict[ChildId, float] = field(default_factory=dict)
@@ -87,18 +115,52 @@ class Held:
 
     def troubles(self, now: float) -> tuple[Trouble, ...]:
         """Without those of names and pods, which are read off the cluster in each pass."""
-        refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals) if self.refusals[key].until > now)
-        return (*self.terminal, *refused)
+        refused = tuple(self.refusals[key].trouble for key in sorted(self.refusals))
+        return (*self.terminal, *refused, *self.failing.troubles(now), *self.rivals)
+
+    def overwritten(self, changes: Iterable[Change], now: float) -> bool:
+        """Somebody who does as we do, and makes no claim, has written other things over ours; notes it."""
+        found = any(c.action is Action.UPDATE and self.written.get(c.id) == c.expected.digest for c in changes)
+        if found:
+            self.rivalry = self.rivalry.current(now).retaken(RIVALRY, [(UNKNOWN, "")], now)
+        return found
+
+    def left_to_rival(self, now: float) -> float | None:
+        """Until when the slice is left alone, because an operator that makes no claims goes on changing it."""
+        self.rivalry = self.rivalry.current(now)
+        return self.rivalry.deadline(now) if self.rivalry.held(now) else None
+
+    def applied(self, children: Mapping[ChildId, Child], now: float) -> Mapping[ChildId, tuple[str, str]]:
+        """`as_applied`, without objects of which a field was left to others and may not be any longer: its time is
+        over, or the object was changed since, perhaps by them giving it up."""
+        due = {child for child, left in self.left.items() if self._looked_at(children.get(child), left, now)}
+        return {child: noted for child, noted in self.as_applied.items() if child not in due}
+
+    def _looked_at(self, child: Child | None, left: Left, now: float) -> bool:
+        if child is None or child.generation != left.generation:
+            return True
+        return not left.fields <= self.contests.paused(child.key, now)
+
+    def obstacles(self) -> tuple[Any, ...]:
+        """What a pass may meet with that its own status doesn't say yet."""
+        refused = {child: refusal.trouble for child, refusal in self.refusals.items()}
+        return self.terminal, self.foreign, tuple(self.strangers), refused
+
+    def keep_refusals(self, children: Collection[ChildId]) -> None:
+        """Only those that still are to be written."""
+        self.refusals = {child: refusal for child, refusal in self.refusals.items() if child in children}
 
     def deadlines(self, now: float) -> list[float]:
         """When time alone makes another pass worth while."""
         found = [refusal.until for refusal in self.refusals.values()]
         found += list(self.strangers.values())
         contested = self.contests.deadline(now)
+        rival = self.rivalry.deadline(now)
+        contender = now + LOOK_SECONDS if self.rivals else None
         # Secrets are not watched: nobody tells when one was restored
         terminal = now + RETRY_SECONDS if self.terminal else None
         queued = now + AGAIN_SECONDS if self.queued else None
-        timed = (contested, self.pods_due, self.key_due, terminal, queued)
+        timed = (contested, rival, contender, self.pods_due, self.key_due, terminal, queued)
         return [*found, *(at for at in timed if at)]
 
 

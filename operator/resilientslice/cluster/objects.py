@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 
-from resilientslice.cluster.held import Held
+from resilientslice.cluster.held import Held, Left
 from resilientslice.cluster.trouble import RETRY_SECONDS, refusal_of
-from resilientslice.kube.cache import Child, Children, controller_uid
+from resilientslice.kube.cache import Children, controller_uid
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import ConflictError, KubeError
+from resilientslice.kube.errors import ConflictError, KubeError, NotLeadingError
 from resilientslice.kube.kinds import CHILD_KINDS, Object, SliceKey, kind_of
 from resilientslice.reconcile.children import (
     DIGEST_ANNOTATION,
@@ -18,8 +19,8 @@ from resilientslice.reconcile.children import (
     ChildId,
     note_of,
 )
+from resilientslice.reconcile.contested import TakingBack, take_back
 from resilientslice.reconcile.difference import Action, Change, Difference
-from resilientslice.reconcile.ownership import lost_fields
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +49,14 @@ class ObjectWriter:
         self._finished = finished
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def carry_out(self, difference: Difference) -> None:
-        """Raises KubeError for the first failure that is worth another try soon, after everything else was tried."""
+    async def carry_out(self, difference: Difference) -> list[KubeError]:
+        """Returns the failures that are worth another try soon. Each keeps nothing from being tried but pods, if it is
+        of what has to be there before them."""
         failures: list[KubeError] = []
         # also what an earlier pass was refused, and is not tried again for a while
-        obstacles = (*difference.strangers, *self._held.refusals, *self._held.strangers)
+        tried = {change.id for change in difference.changes}
+        refused = (child for child in self._held.refusals if child not in tried)
+        obstacles = (*difference.strangers, *refused, *self._held.strangers)
         isolated = not any(kind in BEFORE_PODS for kind, _ in obstacles)
         for kind, changes in groupby(difference.changes, key=lambda change: change.id[0]):
             if kind in POD_OWNERS and not isolated:
@@ -63,8 +67,7 @@ class ObjectWriter:
             failures += failed
         for child in difference.gone:
             failures += await self._all([self._remove(child)])
-        if failures:
-            raise failures[0]
+        return failures
 
     async def _all(self, writes: Iterable[Awaitable[None]]) -> list[KubeError]:
         found = await asyncio.gather(*(self._one(write) for write in writes), return_exceptions=True)
@@ -78,48 +81,65 @@ class ObjectWriter:
         try:
             await self._changed(change)
         except KubeError as error:
-            refusal = refusal_of(change.id, change.expected.digest, error, self._now)
+            before = self._held.refusals.get(change.id)
+            refusal = refusal_of(change.id, change.expected.digest, error, self._now, before)
             if refusal is None:
+                self._held.refusals.pop(change.id, None)
                 raise
             self._held.refusals[change.id] = refusal
         else:
             self._held.refusals.pop(change.id, None)
 
     async def _changed(self, change: Change) -> None:
-        wanted = self._finished(change)
-        uid = ""
-        if change.action is not Action.UPDATE:
+        wanted, uid = self._finished(change), ""
+        self._held.left.pop(change.id, None)
+        if change.action is not Action.UPDATE or self._held.contests.about(change.id):
             live = await self._client.find(kind_of(wanted), self._key.namespace, change.id[1])
             if live is not None and controller_uid(live) != self._held.uid:
                 self._held.strangers[change.id] = self._now + RETRY_SECONDS
                 return
             uid = live["metadata"]["uid"] if live else ""
-            if live is not None and change.action is Action.RETAKE:
-                self._note_contest(change.id, live, wanted)
+            taking = self._take_back(change, live, wanted) if live is not None else None
+            if taking is not None and taking.left and not taking.taken and change.action is Action.RETAKE:
+                self._note(change)  # nothing else was changed by others
+                return
+            wanted = taking.wanted if taking is not None else wanted
         else:
             child = self._children.of(self._key).get(change.id)
             uid = child.uid if child else ""
         self._held.strangers.pop(change.id, None)
         await self._apply(change, wanted, uid)
 
-    def _note_contest(self, child: ChildId, live: Object, wanted: Object) -> None:
-        lost = lost_fields(live, wanted, MANAGER)
-        _log.info("%s: %s changed by others, taken back: %s", self._key, " ".join(child), lost)
-        self._held.contests = self._held.contests.retaken(child, lost, self._now)
+    def _take_back(self, change: Change, live: Object, wanted: Object) -> TakingBack:
+        self._saw(live)
+        drift = change.action is Action.RETAKE
+        found = take_back(self._held.contests, change.id, live, wanted, self._now, drift=drift)
+        self._held.contests = found.contests
+        if found.left:
+            self._held.left[change.id] = Left(found.left)
+        if drift and found.taken:
+            _log.info("%s: %s changed by others, taken back: %s", self._key, " ".join(change.id), found.taken)
+        return found
 
     async def _apply(self, change: Change, wanted: Object, uid: str) -> None:
         if change.hand_over is not None:
             uid = await self._hand_over(change, wanted, uid)
         answer = await self._client.apply(_with_uid(wanted, uid), manager=MANAGER, force=True)
         self._saw(answer)
-        child = self._children.of(self._key).get(change.id)
-        if child is not None and note_of(child).fields != change.expected.shape:
-            self._note_as_applied(change, child)
+        self._held.written[change.id] = change.expected.digest
+        self._note(change)
 
-    def _note_as_applied(self, change: Change, child: Child) -> None:
-        """The API server keeps less than was applied: a field that this version of it doesn't know."""
-        digest = child.annotations.get(DIGEST_ANNOTATION, "")
-        self._held.as_applied[change.id] = (digest, note_of(child).fields)
+    def _note(self, change: Change) -> None:
+        """The API server keeps less than is rendered: a field that this version of it doesn't know, or that is left to
+        others."""
+        child = self._children.of(self._key).get(change.id)
+        if child is None:
+            return
+        fields = note_of(child).fields
+        if fields != change.expected.shape:
+            self._held.as_applied[change.id] = (child.annotations.get(DIGEST_ANNOTATION, ""), fields)
+        if change.id in self._held.left:
+            self._held.left[change.id] = replace(self._held.left[change.id], generation=child.generation)
 
     async def _hand_over(self, change: Change, wanted: Object, uid: str) -> str:
         """`replicas` gets a second owner before the first gives it up, so that it keeps its value meanwhile."""
@@ -154,8 +174,10 @@ def _with_uid(wanted: Object, uid: str) -> Object:
 
 
 def _kube_errors(found: Sequence[BaseException | None]) -> list[KubeError]:
-    """Raises whatever is no KubeError."""
+    """Raises whatever is no KubeError, and NotLeadingError."""
     for error in found:
-        if isinstance(error, BaseException) and not isinstance(error, KubeError):
+        if isinstance(error, BaseException) and (
+            isinstance(error, NotLeadingError) or not isinstance(error, KubeError)
+        ):
             raise error
     return [error for error in found if isinstance(error, KubeError)]

@@ -8,14 +8,13 @@ the process end in between, `reconcile.recovery` finds out.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import inf
-from typing import Any
 
 from resilientslice.agent.signing import UnusableKeyError
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Phase
+from resilientslice.cluster.claims import Claims
 from resilientslice.cluster.credentials import Credentials
 from resilientslice.cluster.held import Held
 from resilientslice.cluster.objects import ObjectWriter
@@ -26,9 +25,14 @@ from resilientslice.cluster.rendered import configuration_id, expected_objects, 
 from resilientslice.cluster.report import Report
 from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.cluster.shared import Shared
+from resilientslice.cluster.standing import LeftAlone, Standing
+from resilientslice.cluster.timings import Timings
+from resilientslice.cluster.trouble import Collected
 from resilientslice.cluster.understood import understand
+from resilientslice.cluster.wanted import wanted_of
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
+from resilientslice.kube.errors import KubeError, NotLeadingError
 from resilientslice.kube.kinds import DEPLOYMENT, Object, SliceKey
 from resilientslice.kube.slices import Slices
 from resilientslice.observe.gather import Obstacles, gather
@@ -40,17 +44,15 @@ from resilientslice.reconcile.key_rotation import ROTATE_ANNOTATION
 from resilientslice.reconcile.memory import UnreadableMemoryError
 from resilientslice.reconcile.observed import Observed
 from resilientslice.reconcile.plan import Desired, Plan, plan
-from resilientslice.reconcile.queue import Result
+from resilientslice.reconcile.queue import Result, Wake
 from resilientslice.reconcile.record import record_of
 from resilientslice.reconcile.recovery import recovered
-from resilientslice.reconcile.revisions import wanted_revision
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
-from resilientslice.reconcile.status import invalid_status, stalled_status, unfinished_status
+from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name, store_name
 from resilientslice.render.proxy import cluster_topology
-from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed_stores
 
 _log = logging.getLogger(__name__)
@@ -64,8 +66,6 @@ KEY_SECONDS = 30.0
 """Until a Secret whose key can't be used is read again."""
 RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
-
-
 RENDERERS = 8
 """Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
 
@@ -74,23 +74,6 @@ class NotSyncedError(Exception):
     """Not everything was listed yet: nothing may be concluded from what is missing."""
 
     retry_after = SYNC_SECONDS
-
-
-@dataclass(slots=True)
-class Timings:
-    """CPU and wall seconds of the last pass by stage, for whoever measures."""
-
-    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _last: tuple[float, float] = (0.0, 0.0)
-
-    def begin(self) -> None:
-        self.stages, self._last = {}, (time.process_time(), time.perf_counter())
-
-    def mark(self, stage: str) -> None:
-        now = (time.process_time(), time.perf_counter())
-        before = self.stages.get(stage, (0.0, 0.0))
-        self.stages[stage] = (before[0] + now[0] - self._last[0], before[1] + now[1] - self._last[1])
-        self._last = now
 
 
 class Reconciler:
@@ -106,12 +89,14 @@ class Reconciler:
         images: Images = DEFAULT_IMAGES,
         sleep_action: bool = True,
         instance: str = "resilientslice",
+        installation: str = "",
         clock: Callable[[], float] = time.time,
         proxy_rollouts: int = PROXY_ROLLOUTS,
-        wake: Callable[[SliceKey], None] = lambda _: None,
+        wake: Wake[SliceKey] = lambda key, *, after=0.0: None,  # noqa: ARG005
     ) -> None:
-        """`sleep_action` as in `revision_of`. `clock` gives seconds since the epoch. `proxy_rollouts`: slices whose
-        proxies are replaced at a time when nobody has edited them; `wake` has another slice looked at."""
+        """`sleep_action` as in `revision_of`, `installation` as in `Claims`. `clock` gives seconds since the epoch.
+        `proxy_rollouts`: slices whose proxies are replaced at a time when nobody has edited them; `wake` has a slice
+        looked at."""
         self._client = client
         self._slices = slices
         self._children = children
@@ -123,6 +108,9 @@ class Reconciler:
         self._credentials = Credentials(client)
         self._pods = PodInquiry(client)
         self._report = Report(client, slices, instance)
+        self.claims = Claims(client, children, installation)
+        self._standing = Standing(self.claims, self._report)
+        self._wake = wake
         self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
@@ -135,14 +123,18 @@ class Reconciler:
         raw = self._slices.get(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             self._forget(key)
+            self.claims.forget(key)
             return Result()
         if not self._children.synced():
             raise NotSyncedError(f"{key}: waits until everything was listed: {', '.join(self._children.missing())}")
         held = self._held_of(key, raw)
         understood = understand(raw, held)
-        if understood.slice_ is None:
-            return await self._stall(key, raw, held, understood.status, understood.problems)
         try:
+            left = await self._standing.of(key, raw, held, understood, self._clock())
+            if left is not None:
+                return self._leave_alone(key, held, left)
+            if understood.slice_ is None:
+                return await self._stall(key, raw, held, understood.status, understood.problems)
             await self._load(key, held)
             if not understood.slice_.spec.suspend:
                 await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
@@ -152,37 +144,54 @@ class Reconciler:
             # nobody tells when it is mended: Secrets are not watched
             stalled = await self._stall(key, raw, held, understood.status, str(error), reason="UnusableKey")
             return Result(min(stalled.next_deadline or inf, self._clock() + KEY_SECONDS))
+        except NotLeadingError:
+            raise
+        except KubeError as error:
+            await self._report.unread(key, raw, held, before=understood.status, error=error, now=self._clock())
+            raise
         return await self._pass(key, raw, held, understood.slice_)
 
     async def _pass(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice) -> Result:
         now = self._clock()
         self.timings.mark("read")
         planned, pushed = await self._decide(key, held, slice_, now)
-        failure: Exception | None = None
+        held.failed, defect = [], None
         waited, said = held.queued is not None, not held.unsaid
         held.unsaid = rolled = False
         if planned.desired is not None and planned.memory is not None:
             try:
-                rolled = await self._carry_out(key, held, planned, planned.desired, now)
-                await self._tend_key(key, raw, held, slice_, now)
+                with Collected(held.failed):
+                    rolled = await self._carry_out(key, held, planned, planned.desired, now)
+                    await self._tend_key(key, raw, held, slice_, now)
             except Exception as error:
-                failure = error
+                defect = error
         else:
             self._leave_line(key, held)
+        over = bool(held.failing.of) and not held.failed
+        held.failing = held.failing.after(held.failed, key.namespace, now)
+        failed = bool(held.failed or defect)
         self.timings.mark("apply")
-        if failure is None and said and (rolled or waited != (held.queued is not None)):
+        if not failed and said and (rolled or over or waited != (held.queued is not None)):
             # what was seen before this pass is not what is there now: the next one, at once, has it in its status
             held.unsaid = True
             return Result(now)
-        after = planned.status if failure is None else unfinished_status(planned.status, slice_.status)
-        later = await self._report.write(key, raw, held, before=slice_.status, after=after, now=self._clock())
+        after = unfinished_status(planned.status, slice_.status) if failed else planned.status
+        later: float | None = None
+        with Collected(held.failed):
+            later = await self._report.write(key, raw, held, before=slice_.status, after=after, now=self._clock())
         self.timings.mark("status")
         if planned.awaits_envoys:
             self._agents.look_again(key)
         held.settle(self.shared)
-        if failure is not None:
-            raise failure
-        return Result(self._next(held, planned, pushed, later, now))
+        return self._ended(key, self._next(held, planned, pushed, later, now), defect or next(iter(held.failed), None))
+
+    def _ended(self, key: SliceKey, deadline: float | None, failure: Exception | None) -> Result:
+        """What failed is tried again with growing pauses; what else is due doesn't wait for that."""
+        if failure is None:
+            return Result(deadline)
+        if deadline is not None:
+            self._wake(key, after=max(deadline - self._clock(), 0.0))
+        raise failure
 
     async def _tend_key(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice, now: float) -> None:
         news = await self._agents.tend_key(key, slice_, _rotation(raw), now)
@@ -223,25 +232,13 @@ class Reconciler:
                 render=self._renderers.of(key),
                 images=self._images,
                 sleep_action=self._sleep_action,
-                wanted=self._wanted(held, slice_, seen),
+                wanted=wanted_of(held, slice_, seen.memory, sleep_action=self._sleep_action),
             )
 
         if not held.planned:
             observed, events = recovered(observed, make)
             held.memory, held.events, held.planned = observed.memory, (*held.events, *events), True
         return make(observed)
-
-    def _wanted(self, held: Held, slice_: ResilientSlice, observed: Observed) -> Revision:
-        """Worked out again only when something that it is made from has changed: a weight is not."""
-        memory, spec = observed.memory, slice_.spec
-        header = spec.canary.header if spec.canary else None
-        bare = spec.model_copy(update={"canary": None, "suspend": False})
-        known = (memory.stable, memory.canary, memory.history) if memory else None
-        basis: tuple[Any, ...] = (bare, header, known)
-        if held.wanted is None or held.wanted[0] != basis:
-            found = wanted_revision(slice_, memory, sleep_action=self._sleep_action)
-            held.wanted = (basis, found)
-        return held.wanted[1]
 
     def _seen(self, key: SliceKey, held: Held) -> Seen:
         canary = held.memory.state.services if held.memory and held.memory.canary else ()
@@ -256,18 +253,18 @@ class Reconciler:
 
     async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> bool:
         """Everything but the Envoys' configuration, which they have by now. True if a Deployment was to be written:
-        what its controller counted before says nothing of it."""
+        what its controller counted before says nothing of it. What may pass by itself ends up in `held.failed`."""
         memory = planned.memory
         if memory is None:
             return False
         record = record_of(desired.slice_, memory)
+        before = held.obstacles()
         taken = await self._remembering.store_revisions(desired.slice_, held, record)
         self.timings.mark("revisions")
         missing = await self._credentials.ensure(desired.slice_, held, now)
-        before = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
         held.terminal = (*taken, *missing)
         if taken:
-            held.again = before[0] != held.terminal
+            held.again = before != held.obstacles()
             return False
         expected = expected_objects(desired, record, held)
         self.timings.mark("render")
@@ -278,31 +275,35 @@ class Reconciler:
 
         writer = ObjectWriter(self._client, self._children, key, held=held, now=now, finished=finished)
         self.timings.mark("compare")
-        try:
-            await writer.carry_out(difference)
-            self._rollouts.settle(key)
-            await self._remembering.forget_revisions(key, held, record)
+        failed = await writer.carry_out(difference)
+        held.failed += failed
+        self._rollouts.settle(key)
+        if not failed:
+            with Collected(held.failed):
+                await self._remembering.forget_revisions(key, held, record)
+        with Collected(held.failed):
             await self._pods.ask(key, held, planned.status, now)
-        finally:
-            after = (held.terminal, held.foreign, tuple(held.strangers), frozenset(held.refusals))
-            held.again = held.again or after != before
+        held.again = held.again or held.obstacles() != before
         return any(change.id[0] == DEPLOYMENT.kind for change in difference.changes)
 
     def _difference(
         self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], desired: Desired, now: float
     ) -> Difference:
-        withheld = set(held.contests.held(now)) | self._withheld(key, held, desired)
+        withheld = self._withheld(key, held, desired)
+        held.contests = held.contests.of_children(expected)
         digests = {child: entry.digest for child, entry in expected.items()}
-        for child, refusal in list(held.refusals.items()):
+        for child, refusal in held.refusals.items():
             if refusal.until > now and digests.get(child) == refusal.digest:
                 withheld.add(child)
-            else:
-                del held.refusals[child]
         held.strangers = {child: until for child, until in held.strangers.items() if child in expected}
         withheld |= {child for child, until in held.strangers.items() if until > now}
         withheld |= self._waiting(key, held, expected, withheld)
-        found = difference_of(expected, self._children.of(key), held.uid, as_applied=held.as_applied, held=withheld)
+        children = self._children.of(key)
+        applied = held.applied(children, now)
+        found = difference_of(expected, children, held.uid, as_applied=applied, held=withheld)
+        held.overwritten(found.changes, now)
         held.foreign = found.strangers
+        held.keep_refusals({*withheld, *(change.id for change in found.changes)} & expected.keys())
         return found
 
     def _withheld(self, key: SliceKey, held: Held, desired: Desired) -> set[ChildId]:
@@ -353,13 +354,17 @@ class Reconciler:
         """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected."""
         self._leave_line(key, held)
         held.unsaid = False
-        generation = raw["metadata"].get("generation", 0)
         now = self._clock()
-        if reason:
-            after = stalled_status(before, generation, reason, problems, now)
-        else:
-            after = invalid_status(before, generation, problems, now)
-        return Result(await self._report.write(key, raw, held, before=before, after=after, now=now))
+        return Result(
+            await self._report.stalled(key, raw, held, before=before, problems=problems, reason=reason, now=now)
+        )
+
+    def _leave_alone(self, key: SliceKey, held: Held, left: LeftAlone) -> Result:
+        """Nothing is written or pushed: another operator does that."""
+        self._leave_line(key, held)
+        if left.forget:
+            self._forget(key)
+        return Result(left.until)
 
     async def _load(self, key: SliceKey, held: Held) -> None:
         if not held.loaded:

@@ -27,8 +27,8 @@ class Remembering:
         if child is None or child.owner_uid != held.uid:
             return None
         state = await self._client.find(CONFIG_MAP, key.namespace, name)
-        if state is None:
-            return None
+        if state is None or not state.get("data"):
+            return None  # made to claim the slice: nothing was remembered yet
         found = [await self._client.find(CONTROLLER_REVISION, key.namespace, name) for name in revision_names(state)]
         stored = [revision for revision in found if revision is not None]
         memory = memory_of(state, stored)

@@ -4,14 +4,17 @@ import logging
 from dataclasses import dataclass, field
 
 from resilientslice.api.status import Status
-from resilientslice.canary.state import Event
+from resilientslice.canary.state import Event, EventType
 from resilientslice.cluster.held import Held
+from resilientslice.cluster.trouble import SAY_SECONDS
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.errors import KubeError, NotFoundError, NotLeadingError
+from resilientslice.kube.errors import ConflictError, KubeError, NotFoundError, NotLeadingError
 from resilientslice.kube.kinds import RESILIENT_SLICE, Object, SliceKey
+from resilientslice.kube.meaning import meaning_of
 from resilientslice.kube.slices import Slices
 from resilientslice.reconcile.children import MANAGER
 from resilientslice.reconcile.news import transitions, write_at
+from resilientslice.reconcile.status import invalid_status, stalled_status, unread_status
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +37,25 @@ class Report:
         if at is not None and at > now:
             return at
         if at is not None:
+            try:
+                await self._write_status(key, raw, after)
+            except KubeError as error:
+                await self._unwritten(raw, held, error, now)
+                raise
             held.events = (*held.events, *transitions(before, after))
-            await self._write_status(key, raw, after)
-            held.status_written = now
+            held.status_written, held.unsaid_status = now, None
         if held.events:
             await self._tell(raw, held)
         return None
+
+    async def unread(
+        self, key: SliceKey, raw: Object, held: Held, *, before: Status, error: KubeError, now: float
+    ) -> None:
+        """What is needed before anything can be planned could not be read, or made."""
+        held.failing = held.failing.after([error], key.namespace, now)
+        for trouble in held.failing.troubles(now):
+            after = unread_status(before, raw["metadata"].get("generation", 0), trouble, now)
+            await self.write(key, raw, held, before=before, after=after, now=now)
 
     async def _write_status(self, key: SliceKey, raw: Object, status: Status) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -50,6 +66,38 @@ class Report:
         except NotFoundError:
             return  # it was deleted meanwhile; the next event says so
         self.slices.saw(answer)
+
+    async def _unwritten(self, raw: Object, held: Held, error: KubeError, now: float) -> None:
+        """Where a status would be read, an Event stands instead, once while it lasts."""
+        since, told = held.unsaid_status or (now, "")
+        meaning = meaning_of(error)
+        known = isinstance(error, (NotLeadingError, ConflictError)) or told == meaning.reason
+        if not known and (meaning.lasts or now - since >= SAY_SECONDS):
+            said = f"The status can't be written: {meaning.advice}: {error.message or error}"
+            held.events, told = (*held.events, Event(EventType.WARNING, "StatusNotWritten", said)), meaning.reason
+        held.unsaid_status = since, told
+        if held.events and not isinstance(error, NotLeadingError):
+            await self._tell(raw, held)
+
+    async def stalled(
+        self, key: SliceKey, raw: Object, held: Held, *, before: Status, problems: str, reason: str, now: float
+    ) -> float | None:
+        """As `write`. Without `reason` the resource is to be corrected."""
+        generation = raw["metadata"].get("generation", 0)
+        if reason:
+            after = stalled_status(before, generation, reason, problems, now)
+        else:
+            after = invalid_status(before, generation, problems, now)
+        return await self.write(key, raw, held, before=before, after=after, now=now)
+
+    async def tell(self, raw: Object, event: Event) -> None:
+        """Once; an Event that can't be written is only logged."""
+        try:
+            await self._event(raw, event)
+        except NotLeadingError:
+            raise
+        except KubeError as error:
+            _log.warning("an Event was not written: %s", error)
 
     async def _tell(self, raw: Object, held: Held) -> None:
         """An Event is for people who look: one that can't be written is tried again with the next, not for itself."""

@@ -107,8 +107,8 @@ class KubeClient:
             guard=self._guard,
         )
 
-    async def create(self, obj: Object) -> Object:
-        """Raises AlreadyExistsError."""
+    async def create(self, obj: Object, *, manager: str = "") -> Object:
+        """Raises AlreadyExistsError. Without `manager` the fields are the program's."""
         kind = kind_of(obj)
         return await self._session.request(
             "POST",
@@ -116,6 +116,7 @@ class KubeClient:
             kind=kind,
             verb="create",
             what=described(obj),
+            query=_given(fieldManager=manager),
             body=obj,
             guard=self._guard,
         )

@@ -65,6 +65,10 @@ class ForbiddenError(KubeError):
     """RBAC, a quota or an admission webhook says no."""
 
 
+class AdmissionDeniedError(ForbiddenError):
+    """An admission webhook or policy says no. The status and reason of the answer are whatever it chose."""
+
+
 class UnauthorizedError(KubeError):
     """The credentials are not accepted, also after they were read again."""
 
@@ -117,6 +121,13 @@ _BY_STATUS: Mapping[int, type[KubeError]] = {
     422: InvalidError,
     429: TooManyRequestsError,
 }
+_DENIED = re.compile(
+    r'admission webhook "[^"]*" denied the request(?:: | without explanation)'
+    r'|(?:[\w./-]+ )?(?:"[^"]*" )?is forbidden: '
+    r"ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request: "
+)
+"""How the API server begins what it hands on from a webhook or policy, which may choose any status: a 409 that is none,
+a 404 of an object that is there."""
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 
 
@@ -125,14 +136,17 @@ def error_of(where: str, status: int, answer: Any, retry_after: str | None = Non
     body: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
     reason = str(body.get("reason") or "")
     unreachable = UnreachableError if status >= 500 else KubeError
+    message = str(body.get("message") or ("" if body else answer) or "")
     kind = _BY_REASON.get(reason) or _BY_STATUS.get(status, unreachable)
+    if _DENIED.match(message):
+        kind = AdmissionDeniedError
     if kind is InvalidError and _is_another(body.get("details") or {}):
         kind = ConflictError
     error = kind(
         where,
         status=status,
         reason=reason,
-        message=str(body.get("message") or ("" if body else answer) or ""),
+        message=message,
         details=body.get("details") or {},
     )
     if isinstance(error, TooManyRequestsError):

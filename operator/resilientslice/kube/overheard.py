@@ -5,7 +5,11 @@ takes an HTTP session of ours, though, and a session shows its answers. So the s
 start, and nothing depends on how far kopf's handlers are.
 """
 
+import asyncio
 import json
+import math
+import random
+import time
 from collections.abc import Callable, Iterable
 
 import aiohttp
@@ -13,7 +17,34 @@ import kopf
 
 from resilientslice.kube.kinds import Kind, Object
 from resilientslice.kube.session import connected
-from resilientslice.kube.watch import Sink
+from resilientslice.kube.watch import HEALTHY_SECONDS, Sink, pause_after
+
+LIST_SECONDS = 30.0
+"""What follows from a list is to last at least that long."""
+
+
+class Pace:
+    """Keeps kopf from asking the same again and again: it pauses 0.1 s before it lists anew, and not at all before it
+    opens a watch anew."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._asked: dict[tuple[str, bool], tuple[float, int]] = {}
+        """When it was asked last, and how often in a row too soon."""
+
+    async def keep(self, soon: int) -> None:
+        """Return when the next request may be sent: at once, unless the last two of its sort led to nothing."""
+        if soon > 1:
+            await asyncio.sleep(pause_after(soon - 1) * random.uniform(0.7, 1.3))  # noqa: S311 - spread, not secrecy
+
+    def answered(self, path: str, *, watch: bool, soon: int) -> None:
+        """A request was answered well. Of those that fail kopf itself keeps apart."""
+        self._asked[path, watch] = (self._monotonic(), soon)
+
+    def soon(self, path: str, *, watch: bool) -> int:
+        """How often in a row the last one was asked for again too soon, with one that is asked for now."""
+        last, soon = self._asked.get((path, watch), (-math.inf, 0))
+        return soon + 1 if self._monotonic() - last < (HEALTHY_SECONDS if watch else LIST_SECONDS) else 0
 
 
 class Overheard:
@@ -29,6 +60,7 @@ class Overheard:
         self._places = {kind.path(namespace): namespace for namespace in namespaces}
         self._sink = sink
         self._on_listed = on_listed
+        self._pace = Pace()
         self._uids: dict[str | None, set[str]] = {}
         self._info: kopf.ConnectionInfo | None = None
         self._session: kopf.AiohttpSession | None = None
@@ -58,13 +90,20 @@ class Overheard:
     async def _read_along(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        response = await handler(request)
         # a server may be reached by a path of its own
         path = next((path for path in self._places if request.url.path.endswith(path)), None)
-        if path is not None and request.method == "GET" and "watch" not in request.url.query and response.status == 200:
+        if path is None or request.method != "GET":
+            return await handler(request)
+        watch, first = "watch" in request.url.query, "continue" not in request.url.query
+        soon = self._pace.soon(path, watch=watch) if first else 0
+        await self._pace.keep(soon)
+        response = await handler(request)
+        if first and response.status == 200:
+            self._pace.answered(path, watch=watch, soon=soon)
+        if not watch and response.status == 200:
             # kept in the response, from where kopf takes it, too
             answer = json.loads(await response.read())
-            self._page(self._places[path], answer, first="continue" not in request.url.query)
+            self._page(self._places[path], answer, first=first)
         return response
 
     def _page(self, namespace: str | None, answer: Object, *, first: bool) -> None:

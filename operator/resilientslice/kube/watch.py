@@ -8,9 +8,9 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -27,9 +27,10 @@ RELIST_SECONDS = 1800.0
 """A watch may lose events and not know it: what is missed is found after this long at the latest."""
 ABSENT_SECONDS = 60.0
 """How often the API of an add-on that isn't installed is looked for."""
-SHORTEST_SECONDS = 1.0
-"""A watch that ended sooner is not opened again before that."""
+HEALTHY_SECONDS = 2.0
+"""A watch that lasted as long has worked: whatever failed before is over."""
 FIRST_SECONDS = 0.2
+"""Pause after a failure, or after a watch that ended sooner; doubled with each one that follows."""
 LONGEST_SECONDS = 15.0
 
 _log = structlog.get_logger("resilientslice.watch")
@@ -87,6 +88,8 @@ class Reflector:
     silence: float = SILENCE_SECONDS
     monotonic: Callable[[], float] = time.monotonic
     heard: Heard = field(init=False)
+    _failures: int = 0
+    """In a row, with no healthy watch in between. A list alone proves nothing: what follows from it may fail again."""
 
     def __post_init__(self) -> None:
         self.heard = Heard(self.kind, self.namespace, alive_at=self.monotonic())
@@ -96,39 +99,32 @@ class Reflector:
         return max(self.monotonic() - self.heard.alive_at, 0.0)
 
     async def run(self) -> None:
-        failures = 0
         if not self.follow:
             await self._sleep(self._pause())
         while True:
             try:
                 await self._round()
-                failures = 0
             except NotFoundError as error:
                 await self._absent(error)
             except ExpiredError as error:
-                _log.debug("lists again", watch=str(self.heard), reason=str(error))
+                await self._expired(error)
             except KubeError as error:
-                failures = failures + 1 if self.heard.failure else 1
-                await self._failed(error, failures)
+                await self._failed(error)
 
     async def _round(self) -> None:
         """One list, and what follows from it until it is time for the next."""
         version = await self._list()
         ends = self.monotonic() + self._pause()
         if not self.follow:
+            self._failures = 0
             await self._sleep(ends - self.monotonic())
-        failures = 0
         while self.monotonic() < ends:
-            started = self.monotonic()
             try:
                 version = await self._watch(version)
-                failures = 0
-                await self._sleep(started + SHORTEST_SECONDS - self.monotonic())
             except (ExpiredError, NotFoundError):
                 raise
             except KubeError as error:
-                failures = failures + 1 if self.heard.failure else 1
-                await self._failed(error, failures)
+                await self._failed(error)
 
     def _pause(self) -> float:
         """From one list to the next."""
@@ -163,9 +159,17 @@ class Reflector:
         path = self.kind.path(self.namespace)
         async with self.session.stream(path, kind=self.kind, what=what, query=query, silence=self.silence) as lines:
             self._hear()
+            opened = self.monotonic()
             async for line in lines:
                 self._hear()
+                if self.monotonic() - opened >= HEALTHY_SECONDS:
+                    self._failures = 0
                 version = self._take(line, what) or version
+        if self.monotonic() - opened < HEALTHY_SECONDS:
+            self._failures += 1
+            await self._sleep(self._wait())
+        else:
+            self._failures = 0
         return version
 
     def _take(self, line: bytes, what: str) -> str | None:
@@ -173,36 +177,49 @@ class Reflector:
         try:
             event = json.loads(line)
             type_, obj = event["type"], event["object"]
+            metadata = {} if type_ == "ERROR" else obj["metadata"]
         except (ValueError, KeyError, TypeError) as error:
             raise WatchEndedError(what, message=f"not understood: {line[:200]!r}") from error
         if type_ == "ERROR":
-            raise error_of(what, int(obj.get("code") or 0), obj)
+            raise _ended(what, obj)
         if type_ in ("ADDED", "MODIFIED"):
             self.heard.events += 1
             self.sink.told(obj)
         elif type_ == "DELETED":
             self.heard.events += 1
             self.sink.gone(obj)
-        found: str | None = obj["metadata"].get("resourceVersion")
+        found: str | None = metadata.get("resourceVersion")
         return found
 
     async def _absent(self, error: NotFoundError) -> None:
         """An add-on's API that isn't there: none of its objects exist."""
         if not self.kind.optional:
-            await self._failed(error, 6)
+            self._failures = max(self._failures, 5)
+            await self._failed(error)
             return
         self._hear()
         self.sink.listed(self.kind, self.namespace, set(), "0")
         self.on_listed()
         await self._sleep(ABSENT_SECONDS)
 
-    async def _failed(self, error: KubeError, failures: int) -> None:
+    async def _expired(self, error: ExpiredError) -> None:
+        """List again: at once for the first time; a list is dear, and the next watch may be refused as well."""
+        if self._failures:
+            await self._failed(error)
+            return
+        self._failures = 1
+        _log.debug("lists again", watch=str(self.heard), reason=str(error))
+
+    async def _failed(self, error: KubeError) -> None:
+        self._failures += 1
         if self.heard.failure != str(error):
             _log.warning("does not follow", watch=str(self.heard), reason=str(error))
         self.heard.failure = str(error)
-        wait = min(FIRST_SECONDS * 2.0 ** min(failures - 1, 20), LONGEST_SECONDS)
         asked = error.retry_after if isinstance(error, TooManyRequestsError) else 0.0
-        await self._sleep(max(asked, wait * random.uniform(0.7, 1.3)))  # noqa: S311 - spread, not secrecy
+        await self._sleep(max(asked, self._wait()))
+
+    def _wait(self) -> float:
+        return pause_after(self._failures) * random.uniform(0.7, 1.3)  # noqa: S311 - spread, not secrecy
 
     async def _sleep(self, seconds: float) -> None:
         """Alive all the while, as opposed to a task that hangs."""
@@ -212,3 +229,14 @@ class Reflector:
     def _hear(self) -> None:
         self.heard.alive_at = self.heard.heard_at = self.monotonic()
         self.heard.failure = ""
+
+
+def pause_after(failures: int) -> float:
+    """Seconds, of that many failures in a row."""
+    return min(FIRST_SECONDS * 2.0 ** min(max(failures - 1, 0), 20), LONGEST_SECONDS)
+
+
+def _ended(what: str, status: Any) -> KubeError:
+    """What an ERROR event says."""
+    code = status.get("code") if isinstance(status, Mapping) else None
+    return error_of(what, code if isinstance(code, int) else 0, status)

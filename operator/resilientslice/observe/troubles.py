@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from resilientslice.kube.cache import Child
+from resilientslice.kube.meaning import known_denial
 from resilientslice.reconcile.children import note_of
 from resilientslice.reconcile.observed import Trouble, TroubleKind
 
@@ -28,47 +29,49 @@ _WAITING = {
 def workload_troubles(children: Iterable[Child], uid: str) -> tuple[Trouble, ...]:
     """Of the workloads that the slice with this UID controls and whose controller is refused their pods: a quota, an
     admission policy, a missing account."""
-    failures = {child.name: note_of(child).failure for child in children if child.owner_uid == uid}
-    return tuple(_refused(name, failures[name]) for name in sorted(failures) if failures[name])
+    failures = {(child.name, child.kind): note_of(child).failure for child in children if child.owner_uid == uid}
+    return tuple(_refused(key[0], failures[key]) for key in sorted(failures) if failures[key])
 
 
 def _refused(name: str, said: str) -> Trouble:
-    if "exceeded quota" in said:
-        return _trouble("QuotaExceeded", name, f"raise the ResourceQuota or ask for less: {said}")
-    return _trouble("PodsRefused", name, f"its pods are refused: {said}")
+    known = known_denial(said)
+    reason, advice = (known.reason, known.advice) if known else ("PodsRefused", "its pods are refused")
+    return _trouble(reason, name, f"{advice}: {said}")
 
 
 def pod_troubles(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
-    """One of each owner and reason, however many pods have it."""
+    """One of each owner, container, image and reason, however many pods have it."""
     found = {
-        (_owner(pod), trouble.reason): trouble
+        (*_owner(pod), trouble.reason, *place): trouble
         for pod in pods
         if "deletionTimestamp" not in pod["metadata"]
-        for trouble in _of_pod(pod)
+        for place, trouble in _of_pod(pod)
     }
     return tuple(found[key] for key in sorted(found))
 
 
-def _of_pod(pod: Mapping[str, Any]) -> Iterator[Trouble]:
-    status = pod.get("status", {})
+def _of_pod(pod: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Trouble]]:
+    """Each with its container and image, which are empty for the pod as a whole."""
+    status, name = pod.get("status", {}), _owner(pod)[0]
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         waiting = container.get("state", {}).get("waiting") or {}
         known = _WAITING.get(waiting.get("reason", ""))
         if known:
             said = f"{container.get('image', '')}: {waiting.get('message', '')}".strip(": ")
-            yield _trouble(known[0], _owner(pod), f"{known[1]}. {said}")
+            place = str(container.get("name", "")), str(container.get("image", ""))
+            yield place, _trouble(known[0], name, f"{known[1]}. {said}")
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield _trouble("Unschedulable", _owner(pod), f"no node takes its pod: {condition.get('message', '')}")
+            yield ("", ""), _trouble("Unschedulable", name, f"no node takes its pod: {condition.get('message', '')}")
 
 
-def _owner(pod: Mapping[str, Any]) -> str:
-    """The Deployment or StatefulSet, by the name that its pods are given."""
+def _owner(pod: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and kind of the Deployment (known by its ReplicaSet) or StatefulSet, by the name that its pods are given."""
     metadata = pod["metadata"]
     owners = metadata.get("ownerReferences") or [{"name": metadata["name"]}]
-    name = str(owners[0]["name"])
+    name, kind = str(owners[0]["name"]), str(owners[0].get("kind", ""))
     hashed = metadata.get("labels", {}).get("pod-template-hash")
-    return name.removesuffix(f"-{hashed}") if hashed else name
+    return (name.removesuffix(f"-{hashed}") if hashed else name), kind
 
 
 def _trouble(reason: str, name: str, words: str) -> Trouble:

@@ -13,7 +13,7 @@ from resilientslice.kube.kinds import SliceKey
 from resilientslice.kube.lease import LeaseElection
 from resilientslice.kube.slices import Slices
 from resilientslice.operating.settings import OperatorSettings
-from resilientslice.reconcile.queue import Result
+from resilientslice.reconcile.queue import Result, Wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class World:
     slices: Slices
     children: Children
     election: LeaseElection
-    wake: Callable[[SliceKey], None]
+    wake: Wake[SliceKey]
     registry: CollectorRegistry
     """For numbers of one's own."""
 

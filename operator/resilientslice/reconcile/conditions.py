@@ -26,6 +26,7 @@ OURS = frozenset(
         ConditionType.CANARY_HEALTHY,
         ConditionType.NAME_CONFLICT,
         ConditionType.FIELD_CONFLICT,
+        ConditionType.OPERATOR_CONFLICT,
     }
 )
 """Others are written by others, and kept."""
@@ -52,6 +53,7 @@ def findings_of(view: View) -> tuple[Finding, ...]:
         _canary_healthy(view),
         _conflict(ConditionType.NAME_CONFLICT, view.troubles(TroubleKind.NAME_CONFLICT)),
         _conflict(ConditionType.FIELD_CONFLICT, view.troubles(TroubleKind.FIELD_CONFLICT)),
+        _conflict(ConditionType.OPERATOR_CONFLICT, view.troubles(TroubleKind.OPERATOR_CONFLICT)),
     )
     return tuple(finding for finding in found if finding is not None)
 
@@ -115,12 +117,19 @@ def _trusts_everyone(view: View) -> bool:
 def _reconciling(view: View) -> Finding:
     if view.rejected:
         return Finding(ConditionType.RECONCILING, FALSE, "ConfigRejected", "Waits for an edit; see Stalled.")
-    under_way = _under_way(view)
+    under_way = _failing(view) or _under_way(view)
     if under_way:
         return Finding(ConditionType.RECONCILING, TRUE, *under_way)
     if view.state.reason is Reason.STALE_WEIGHT:
         return Finding(ConditionType.RECONCILING, FALSE, "StaleWeight", view.waits)
     return Finding(ConditionType.RECONCILING, FALSE, "AtRest", view.waits)
+
+
+def _failing(view: View) -> tuple[str, str] | None:
+    """Reason and message."""
+    failing = view.troubles(TroubleKind.FAILING)
+    said = " ".join(("Waiting for the API server.", *(trouble.message for trouble in failing)))
+    return (failing[0].reason, said) if failing else None
 
 
 def _under_way(view: View) -> tuple[str, str] | None:
@@ -151,9 +160,11 @@ def _in_line(queued: Queued) -> str:
 
 
 def _stalled(view: View) -> Finding:
-    if view.rejected:
-        return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", f"Envoy says: {view.rejected}")
     refused = view.troubles(TroubleKind.REFUSED, TroubleKind.NAME_CONFLICT)
+    if view.rejected:
+        others = (*refused, *view.troubles(TroubleKind.FAILING))
+        said = " ".join((f"Envoy says: {view.rejected}", *(trouble.message for trouble in others)))
+        return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", said)
     if refused:
         return Finding(ConditionType.STALLED, TRUE, refused[0].reason, " ".join(trouble.message for trouble in refused))
     return Finding(ConditionType.STALLED, FALSE, "NotStalled")

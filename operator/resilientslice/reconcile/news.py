@@ -7,13 +7,19 @@ LIVE_SECONDS = 60.0
 """Between two writes that only bring newer figures."""
 
 _GOOD_WHEN_TRUE = (ConditionType.READY, ConditionType.CONFIG_ACCEPTED)
-_GOOD_WHEN_FALSE = (ConditionType.STALLED, ConditionType.NAME_CONFLICT, ConditionType.FIELD_CONFLICT)
+_GOOD_WHEN_FALSE = (
+    ConditionType.STALLED,
+    ConditionType.NAME_CONFLICT,
+    ConditionType.FIELD_CONFLICT,
+    ConditionType.OPERATOR_CONFLICT,
+)
 _GOOD_NEWS = {
     ConditionType.READY: "Ready",
     ConditionType.CONFIG_ACCEPTED: "ConfigAccepted",
     ConditionType.STALLED: "Resumed",
     ConditionType.NAME_CONFLICT: "NameConflictOver",
     ConditionType.FIELD_CONFLICT: "FieldConflictOver",
+    ConditionType.OPERATOR_CONFLICT: "OperatorConflictOver",
 }
 
 

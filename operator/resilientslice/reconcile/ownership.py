@@ -7,19 +7,34 @@ The format is https://kubernetes.io/docs/reference/using-api/server-side-apply/ 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 FieldSet = Mapping[str, Any]
 Path = tuple[str, ...]
+Where = tuple[str | int, ...]
 
 _LEAF = 0
 _SELF = "."
 _IDENTITY = ("apiVersion", "kind")
 _FIXED = "volumeClaimTemplates"
 """Can't be changed by anybody, and is stored with what belongs to nobody: of no interest."""
+_KEY_DEFAULTS = {"protocol": "TCP"}
+"""Of keys that a rendered item may leave out."""
 _METADATA_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 """Belongs to nobody: these name the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A rendered field. `where`: names and indexes that lead to it. `key`: an item of a list is known by it."""
+
+    path: Path
+    where: Where
+    value: Any
+    owned: bool
+    key: bool
 
 
 def applied_fields(live: Mapping[str, Any], manager: str) -> FieldSet:
@@ -44,14 +59,51 @@ def owned_shape(live: Mapping[str, Any], fields: FieldSet) -> str:
     return _digest(_projected(live, fields))
 
 
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who owns what of a rendered object. `written` fields read as in kubectl:
+    `spec.template.spec.containers[name=api].image`."""
+
+    rendered: Mapping[str, Any]
+    nodes: tuple["_Node", ...]
+
+    @classmethod
+    def of(cls, live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) -> "Ownership":
+        bare = {key: value for key, value in rendered.items() if key not in _IDENTITY}
+        metadata = rendered.get("metadata", {})
+        bare["metadata"] = {key: value for key, value in metadata.items() if key not in _METADATA_IDENTITY}
+        everybodys = _merged(entry.get("fieldsV1") or {} for entry in live.get("metadata", {}).get("managedFields", ()))
+        return cls(rendered, tuple(_nodes(bare, applied_fields(live, manager), everybodys, (), ())))
+
+    def lost(self) -> tuple[Path, ...]:
+        """Fields that the manager doesn't own any more: as high up as possible, for one that is lost as a whole."""
+        gone = {node.path for node in self.nodes if not node.owned}
+        return tuple(node.path for node in self.nodes if node.path in gone and node.path[:-1] not in gone)
+
+    def wishes(self) -> dict[str, str]:
+        """Digest of the value of each field."""
+        return {written(node.path): _digest(node.value) for node in self.nodes}
+
+    def unowned(self, fields: Collection[str]) -> tuple[Path, ...]:
+        """Those of `fields` that the manager doesn't own any more."""
+        return tuple(node.path for node in self.nodes if not node.owned and written(node.path) in fields)
+
+    def left_out(self, fields: Collection[str]) -> frozenset[Path]:
+        """Those of `fields`, or of what is in them, that the manager doesn't own any more."""
+        at = {node.path for node in self.nodes if written(node.path) in fields}
+        lost = {node.path for node in self.nodes if not node.owned and not node.key}
+        return frozenset(path for path in lost if any(path[: len(above)] == above for above in at))
+
+    def without(self, paths: Collection[Path]) -> Any:
+        """What was rendered, without them. Whoever applies that leaves them to their owners."""
+        return _pruned(self.rendered, (), {node.where for node in self.nodes if node.path in paths})
+
+
 def lost_fields(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) -> tuple[tuple[str, str], ...]:
     """`(field, who)` for every field of `rendered` that `manager` doesn't own any more; who is empty if the field is
-    gone. Fields read as in kubectl: `spec.template.spec.containers[name=api].image`."""
-    bare = {key: value for key, value in rendered.items() if key not in _IDENTITY}
-    metadata = rendered.get("metadata", {})
-    bare["metadata"] = {key: value for key, value in metadata.items() if key not in _METADATA_IDENTITY}
-    lost = _uncovered(bare, applied_fields(live, manager), ())
-    return tuple((_written(path), _owner(live, path, manager)) for path in lost)
+    gone."""
+    found = Ownership.of(live, rendered, manager).lost()
+    return tuple((written(path), owner_of(live, path, manager)) for path in found)
 
 
 def _shape(value: Any) -> Any:
@@ -85,31 +137,54 @@ def _for_item(fields: FieldSet, item: Any) -> FieldSet | None:
             return {}
         if kind == "k" and isinstance(item, Mapping):
             wanted = json.loads(text)
-            if all(item.get(name) == value for name, value in wanted.items()):
+            if all(item.get(name, _KEY_DEFAULTS.get(name)) == value for name, value in wanted.items()):
                 return sub if isinstance(sub, Mapping) else {}
     return None
 
 
-def _uncovered(rendered: Any, fields: FieldSet, path: Path) -> Iterator[Path]:
-    """Paths of `rendered` that are not in `fields`: as high up as possible, for a field that is lost as a whole."""
-    inner = {key: sub for key, sub in fields.items() if key != _SELF}
+def _nodes(rendered: Any, owned: FieldSet | None, known: FieldSet, path: Path, where: Where) -> Iterator["_Node"]:
+    """Whatever is below `path`, from above. `owned`: the manager's part, None if it owns nothing of it; `known`: that
+    of everybody, from which the keys of lists' items are known."""
+    inner = {key: sub for key, sub in (owned or {}).items() if key != _SELF}
+    whole = owned is not None and not inner and bool(path)
     if isinstance(rendered, Mapping):
-        if not inner and path:
-            return  # owned as a whole, or empty
         for name, value in rendered.items():
-            sub = inner.get(f"f:{name}")
-            if sub is None:
-                yield (*path, name)
-            else:
-                yield from _uncovered(value, sub, (*path, name))
-    elif isinstance(rendered, list) and inner:
+            sub = {} if whole else inner.get(f"f:{name}")
+            at, place = (*path, name), (*where, name)
+            yield _Node(at, place, value, owned=sub is not None, key=False)
+            yield from _nodes(value, sub, known.get(f"f:{name}") or {}, at, place)
+    elif isinstance(rendered, list) and any(key.startswith(("k:", "v:")) for key in known):
+        keys = _keys(known)
         for index, item in enumerate(rendered):
-            sub = _for_item(inner, item)
-            at = (*path, _item_name(inner, item, index))
-            if sub is None:
-                yield at
-            else:
-                yield from _uncovered(item, sub, at)
+            sub = {} if whole else _for_item(inner, item)
+            at, place = (*path, _item_name(known, item, index)), (*where, index)
+            yield _Node(at, place, item, owned=sub is not None, key=False)
+            for node in _nodes(item, sub, _for_item(known, item) or {}, at, place):
+                yield replace(node, key=node.key or (len(node.where) == len(place) + 1 and node.where[-1] in keys))
+
+
+def _pruned(value: Any, where: Where, left: Collection[Where]) -> Any:
+    """Without what is at `left`, and without what is empty for that."""
+    if isinstance(value, Mapping):
+        kept = {key: _pruned(sub, (*where, key), left) for key, sub in value.items() if (*where, key) not in left}
+        return {key: sub for key, sub in kept.items() if sub not in ({}, []) or value[key] in ({}, [])}
+    if isinstance(value, list):
+        at = [(index, item) for index, item in enumerate(value) if (*where, index) not in left]
+        return [_pruned(item, (*where, index), left) for index, item in at]
+    return value
+
+
+def _merged(fields: Iterable[FieldSet]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in fields:
+        for key, sub in one.items():
+            found[key] = _merged((found.get(key, {}), sub)) if isinstance(sub, Mapping) else {}
+    return found
+
+
+def _keys(fields: FieldSet) -> frozenset[str]:
+    """By which the items of a list are known."""
+    return frozenset(name for key in fields if key.startswith("k:") for name in json.loads(key[2:]))
 
 
 def _item_name(fields: FieldSet, item: Any, index: int) -> str:
@@ -121,7 +196,7 @@ def _item_name(fields: FieldSet, item: Any, index: int) -> str:
     return f"[{index}]"
 
 
-def _owner(live: Mapping[str, Any], path: Path, manager: str) -> str:
+def owner_of(live: Mapping[str, Any], path: Path, manager: str) -> str:
     """Who else has the field now: the manager that wrote last, empty if nobody has it."""
     others = [entry for entry in live.get("metadata", {}).get("managedFields", ()) if not _is(entry, manager)]
     for entry in sorted(others, key=lambda other: str(other.get("time", "")), reverse=True):
@@ -160,7 +235,7 @@ def _step(fields: FieldSet, part: str) -> FieldSet | None:
     return None
 
 
-def _written(path: Path) -> str:
+def written(path: Path) -> str:
     return "".join(part if part.startswith("[") else f".{part}" for part in path).lstrip(".")
 
 

@@ -9,11 +9,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from resilientslice.reconcile.schedule import Schedule
 
 K = TypeVar("K", bound=Hashable)
+K_contra = TypeVar("K_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,12 @@ class Result:
     """`next_deadline` as in `Plan`: seconds since the epoch, None if nothing happens by itself."""
 
     next_deadline: float | None = None
+
+
+class Wake(Protocol[K_contra]):
+    """Has a key processed again, `after` seconds from now or sooner: `WorkQueue.add`."""
+
+    def __call__(self, key: K_contra, /, *, after: float = 0.0) -> None: ...
 
 
 class CancelledPassError(Exception):

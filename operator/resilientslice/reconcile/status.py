@@ -22,7 +22,7 @@ from resilientslice.reconcile.conditions import (
     findings_of,
     with_times,
 )
-from resilientslice.reconcile.observed import EjectedHost, Observed
+from resilientslice.reconcile.observed import EjectedHost, Observed, Trouble, TroubleKind
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.reconcile.view import View
 from resilientslice.render.names import Track
@@ -94,6 +94,24 @@ def stalled_status(previous: Status, generation: int, reason: str, advice: str, 
             "conditions": (*with_times(findings, previous.conditions, generation=generation, now=now), *kept),
         }
     )
+
+
+def contended_status(previous: Status, generation: int, trouble: Trouble, now: float) -> Status:
+    """Of a slice that is left to another operator for a while; everything else is that one's to say."""
+    finding = Finding(ConditionType.OPERATOR_CONFLICT, TRUE, trouble.reason, trouble.message)
+    kept = (condition for condition in previous.conditions if condition.type != finding.type.value)
+    conditions = (*kept, *with_times([finding], previous.conditions, generation=generation, now=now))
+    return previous.model_copy(update={"conditions": conditions})
+
+
+def unread_status(previous: Status, generation: int, trouble: Trouble, now: float) -> Status:
+    """Of a slice that nothing can be planned for, because something of it can't be read or made."""
+    if trouble.kind is TroubleKind.REFUSED:
+        return unfinished_status(stalled_status(previous, generation, trouble.reason, trouble.message, now), previous)
+    finding = Finding(ConditionType.RECONCILING, TRUE, trouble.reason, f"Waiting for the API server. {trouble.message}")
+    kept = (condition for condition in previous.conditions if condition.type != finding.type.value)
+    conditions = (*with_times([finding], previous.conditions, generation=generation, now=now), *kept)
+    return previous.model_copy(update={"phase": Phase.PROGRESSING, "conditions": conditions})
 
 
 def _phase(view: View, findings: tuple[Finding, ...]) -> Phase:

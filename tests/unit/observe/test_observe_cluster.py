@@ -82,6 +82,19 @@ def test_a_controller_that_is_refused_its_pods_is_quoted(message, reason):
     assert message in trouble.message
 
 
+def test_an_object_of_another_kind_hides_nothing():
+    """An autoscaler and a disruption budget have the name of their Deployment."""
+    status = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no account"}]}
+    failing = deployment(status=status)
+    others = [deployment() | {"kind": kind} for kind in ("ConfigMap", "HorizontalPodAutoscaler", "StatefulSet")]
+    for known in ([failing, *others], [*others, failing]):
+        assert [t.message for t in workload_troubles(children(*known), "u")] == [
+            "shop-api-stable: its pods are refused: no account"
+        ]
+    both = workload_troubles(children(failing, failing | {"kind": "StatefulSet"}), "u")
+    assert len(both) == 2
+
+
 def pod(name="shop-api-stable-77-a", *, reason="", message="", conditions=(), **metadata):
     waiting = {"waiting": {"reason": reason, "message": message}} if reason else {"running": {}}
     return {
@@ -117,6 +130,27 @@ def test_a_pod_that_fits_nowhere_is_told():
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no CPU"}
     (trouble,) = pod_troubles([pod(conditions=[unschedulable])])
     assert (trouble.reason, trouble.message) == ("Unschedulable", "shop-api-stable: no node takes its pod: no CPU")
+
+
+def test_a_pod_hides_no_other_with_the_same_reason():
+    """Of another container, another image, or an owner of another kind."""
+
+    def waits(name, image):
+        state = {"waiting": {"reason": "ErrImagePull"}}
+        return {"name": name, "image": image, "state": state}
+
+    one, other = pod("a"), pod("b")
+    one["status"]["containerStatuses"] = [waits("api", "api:8"), waits("log", "log:1")]
+    other["status"]["containerStatuses"] = [waits("api", "api:9")]
+    found = pod_troubles([one, other])
+    assert [image for trouble in found for image in ("api:8", "api:9", "log:1") if image in trouble.message] == [
+        "api:8",
+        "api:9",
+        "log:1",
+    ]
+    owners = [{"name": "shop-x", "kind": kind} for kind in ("StatefulSet", "Job")]
+    alike = [pod(reason="ErrImagePull", labels={}, ownerReferences=[owner]) for owner in owners]
+    assert len(pod_troubles(alike)) == 2
 
 
 def test_pods_that_end_and_pods_of_nobody():

@@ -5,7 +5,14 @@ import copy
 import pytest
 
 from resilientslice.reconcile.children import MANAGER, note_of, noted
-from resilientslice.reconcile.ownership import applied_fields, lost_fields, owned_shape, rendered_shape
+from resilientslice.reconcile.ownership import (
+    Ownership,
+    applied_fields,
+    lost_fields,
+    owned_shape,
+    rendered_shape,
+    written,
+)
 
 RENDERED = {
     "apiVersion": "apps/v1",
@@ -176,3 +183,75 @@ def test_the_note_of_an_object_survives_as_text(live):
     assert note_of(Kept(noted(live))).failure == "FailedCreate"
     live["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "False", "message": "was"}]}
     assert note_of(Kept(noted(live))).failure == ""
+
+
+def left(live, fields, rendered=RENDERED):
+    owned = Ownership.of(live, rendered, MANAGER)
+    return owned.without(owned.left_out(fields))
+
+
+def without(*where):
+    made = copy.deepcopy(RENDERED)
+    inner = made
+    for part in where[:-1]:
+        inner = inner[part]
+    del inner[where[-1]]
+    return made
+
+
+CONTAINER = ("spec", "template", "spec", "containers", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "where"),
+    [
+        (take_replicas, "spec.replicas", ("spec", "replicas")),
+        (take_image, "spec.template.spec.containers[name=api].image", (*CONTAINER, "image")),
+        (take_label, "metadata.labels", ("metadata", "labels")),
+        (take_label, "metadata.labels.app", ("metadata", "labels")),
+        (take_value, "spec.finalizers[1]", ("spec", "finalizers", 1)),
+        (take_variable, "spec.template.spec.containers[name=api].env[name=A]", (*CONTAINER, "env")),
+        (take_variable, "spec.template.spec.containers[name=api].env", (*CONTAINER, "env")),
+    ],
+    ids=lambda found: getattr(found, "__name__", ""),
+)
+def test_a_field_that_others_have_is_left_out_and_nothing_else(live, change, field, where):
+    assert left(live, {field}) == RENDERED, "while it is ours it is ours"
+    change(live)
+    assert left(live, {field}) == without(*where)
+    assert left(live, {"spec.other"}) == RENDERED
+
+
+def test_keys_of_a_list_stay_whatever_is_left_out(live):
+    del container_fields(live)["f:name"]
+    take_image(live)
+    name = "spec.template.spec.containers[name=api]"
+    assert left(live, {f"{name}.name", f"{name}.image"}) == without(*CONTAINER, "image")
+
+
+def test_an_item_that_is_lost_as_a_whole_keeps_what_is_not_contested(live):
+    """Its keys are known from whoever has it now."""
+    theirs = {"f:spec": {"f:template": {"f:spec": {"f:containers": {'k:{"name":"api"}': {".": {}, "f:image": {}}}}}}}
+    del fields_of(live)["f:spec"]["f:template"]["f:spec"]["f:containers"]
+    live["metadata"]["managedFields"].append(entry("kubectl", theirs, "Update", time="2"))
+    assert left(live, {"spec.template.spec.containers[name=api].image"}) == without(*CONTAINER, "image")
+
+
+def test_an_item_that_leaves_out_the_default_of_a_key_is_known(live):
+    rendered = copy.deepcopy(RENDERED)
+    rendered["spec"]["ports"] = [{"port": 80, "name": "http"}]
+    fields_of(live)["f:spec"]["f:ports"] = {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:name": {}}}
+    assert lost_fields(live, rendered, MANAGER) == ()
+    del fields_of(live)["f:spec"]["f:ports"]['k:{"port":80,"protocol":"TCP"}']["f:name"]
+    field = "spec.ports[port=80,protocol=None].name"
+    assert lost_fields(live, rendered, MANAGER) == ((field, ""),)
+    assert left(live, {field}, rendered)["spec"]["ports"] == [{"port": 80}]
+
+
+def test_each_field_has_a_wish(live):
+    wishes = Ownership.of(live, RENDERED, MANAGER).wishes()
+    other = copy.deepcopy(RENDERED)
+    other["spec"]["replicas"] = 3
+    changed = Ownership.of(live, other, MANAGER).wishes()
+    assert {name for name in wishes if wishes[name] != changed[name]} == {"spec", "spec.replicas"}
+    assert written(("spec", "list", "[name=a]", "x")) == "spec.list[name=a].x"

@@ -60,6 +60,34 @@ def test_a_conflict_that_is_over_is_forgotten():
     assert contests.current(ends).of == {}
 
 
+def wished(contests, value, at):
+    return contests.left(CHILD, {"spec.replicas": value}, at)
+
+
+def test_only_the_field_is_left_and_only_while_the_same_is_wished_for():
+    contests = Contests()
+    for at in (0.0, 10.0, 20.0):
+        contests = contests.retaken(CHILD, LOST, at, {"spec.replicas": "2"})
+    ends = contests.of[CHILD, "spec.replicas"].until
+    assert wished(contests, "2", ends - 1) == {"spec.replicas"}
+    assert wished(contests, "3", ends - 1) == frozenset()
+    assert wished(contests, "2", ends) == frozenset()
+    assert contests.left(("Service", "shop-api"), {"spec.replicas": "2"}, 21.0) == frozenset()
+    tried = contests.retaken(CHILD, LOST, 30.0, {"spec.replicas": "3"})
+    assert tried.of[CHILD, "spec.replicas"].until == ends, "another wish makes the pause no longer"
+    assert wished(tried, "3", 31.0) == {"spec.replicas"}
+    assert wished(tried, "2", 31.0) == frozenset()
+
+
+def test_a_contest_ends_with_its_field_and_with_its_object():
+    contests = fought(0.0, 10.0, 20.0).retaken(CHILD, [("spec.paused", "hand")], 20.0)
+    assert contests.about(CHILD) == {"spec.replicas", "spec.paused"}
+    assert contests.without(CHILD, {"spec.replicas"}).about(CHILD) == {"spec.paused"}
+    assert contests.without(("Service", "shop-api"), {"spec.replicas"}).of == contests.of
+    assert contests.of_children({CHILD}) is contests
+    assert contests.of_children({("Service", "shop-api")}).of == {}
+
+
 def test_words_name_who_and_what():
     (trouble,) = field_conflicts(fought(0.0, 10.0, 20.0).conflicts(21.0))
     assert trouble.kind is TroubleKind.FIELD_CONFLICT

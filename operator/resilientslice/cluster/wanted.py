@@ -1,0 +1,22 @@
+"""The revision that a slice asks for: worked out again only when something that it is made from has changed."""
+
+from typing import Any
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.cluster.held import Held
+from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.revisions import wanted_revision
+from resilientslice.render.revision import Revision
+
+
+def wanted_of(held: Held, slice_: ResilientSlice, memory: Memory | None, *, sleep_action: bool) -> Revision:
+    """A weight is nothing that it is made from."""
+    spec = slice_.spec
+    header = spec.canary.header if spec.canary else None
+    bare = spec.model_copy(update={"canary": None, "suspend": False})
+    known = (memory.stable, memory.canary, memory.history) if memory else None
+    basis: tuple[Any, ...] = (bare, header, known)
+    if held.wanted is None or held.wanted[0] != basis:
+        found = wanted_revision(slice_, memory, sleep_action=sleep_action)
+        held.wanted = (basis, found)
+    return held.wanted[1]
