@@ -16,7 +16,8 @@ REASONS = {
     "reconcile/conditions.py": (r'_not_ready\("(\w+)"', r'_pods_reason\(view, "(\w+)"\)', r'STALLED, TRUE, "(\w+)"'),
     "reconcile/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
     "observe/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
-    "cluster/trouble.py": (r'return \(?"([A-Z]\w+)", ',),
+    "kube/meaning.py": (r'Meaning\("(\w+)"', r'^[A-Z_]+ = "([A-Z]\w+)"'),
+    "reconcile/claims.py": (r'CONFLICT, "(\w+)"',),
     "cluster/reconciler.py": (r'reason="(\w+)"',),
     "cluster/credentials.py": (r'_refused\("(\w+)"',),
 }
@@ -30,7 +31,7 @@ def page(name):
 @pytest.mark.parametrize("module", REASONS)
 def test_every_reason_to_act_is_explained(module):
     text = (PACKAGE / module).read_text()
-    found = {reason for pattern in REASONS[module] for reason in re.findall(pattern, text)}
+    found = {reason for pattern in REASONS[module] for reason in re.findall(pattern, text, re.MULTILINE)}
     assert found, "nothing is found: correct the pattern"
     assert {reason for reason in found if f"`{reason}`" not in page("troubleshooting")} == set()
 
