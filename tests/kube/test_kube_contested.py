@@ -1,12 +1,11 @@
 """A field that somebody goes on setting is left to him, and nothing but that field: the slice's own edits go on."""
 
 import pytest
+from tests.kube.pass_edits import edit, sample, service, tag
 from tests.kube.pass_world import writes
-from tests.kube.test_kube_pass import edit, sample, service, tag, world
 
 from resilientslice.kube.kinds import DEPLOYMENT, SERVICE
 
-__all__ = ["world"]
 NAME = "shop-api-stable"
 
 

@@ -7,8 +7,9 @@ import pytest
 from scripts.ports import free_port
 from tests.kube.admission import Admission, certificate, denying, failing, hanging, serving
 from tests.kube.conftest import FAR
+from tests.kube.pass_edits import edit, sample, service
 from tests.kube.pass_world import writes
-from tests.kube.test_kube_pass import edit, fail_to_apply, more_replicas, sample, service, shop, world
+from tests.kube.test_kube_pass import fail_to_apply, more_replicas
 
 from resilientslice.kube.errors import ForbiddenError, KubeError, UnreachableError
 from resilientslice.kube.kinds import (
@@ -22,7 +23,6 @@ from resilientslice.kube.kinds import (
     STATEFUL_SET,
 )
 
-__all__ = ["shop", "world"]
 CANNOT = 'User "system:admin" cannot deploy on Fridays; is forbidden: exceeded quota: of patience'
 """A policy's own words."""
 

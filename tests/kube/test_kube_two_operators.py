@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from tests.kube.pass_edits import sample
 from tests.kube.pass_world import FakeAgents, World, writes
-from tests.kube.test_kube_pass import sample
 
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children
