@@ -16,6 +16,7 @@ from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed
 from resilientslice.reconcile.offers import Offer, offer_of
 from resilientslice.reconcile.policy import Policy, governed, policy_of
+from resilientslice.reconcile.readiness import serves
 from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
 from resilientslice.reconcile.signals import signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
@@ -101,7 +102,7 @@ def plan(
     view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
         desired=Desired(slice_, memory.stable, canary, offer.envoy, images),
-        memory=replace(memory, served=memory.served or view.serves),
+        memory=replace(memory, served=memory.served or serves(view)),
         report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
@@ -153,8 +154,15 @@ def _remember(before: Memory, state: State, wanted: Revision, observed: Observed
         canary=known[state.canary] if state.canary else None,
         state=state,
         history=remembered(before.history, before.stable) if replaced else before.history,
+        former=_former(before, state, settled=settled),
         sizes=before.sizes if state.canary == before.state.canary else _stable_sizes(state, observed),
     )
+
+
+def _former(before: Memory, state: State, *, settled: bool) -> str:
+    if state.stable == before.stable.name:
+        return before.former
+    return before.stable.name if settled else ""
 
 
 def _stable_sizes(state: State, observed: Observed) -> dict[str, int]:
