@@ -67,7 +67,8 @@ class Engine:
         session: aiohttp.ClientSession,
         woken: asyncio.Event,
     ) -> None:
-        """`stores`: ports by Service name; `servers` are theirs. `woken` is set by whoever changes something that a pass must see.
+        """`stores`: ports by Service name; `servers` are theirs. `woken` is set by whoever changes something that a
+        pass must see.
 
         LocalError when the memory in the folder can't be read.
         """
