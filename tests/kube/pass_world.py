@@ -146,11 +146,14 @@ class World:
         return self.log[before:]
 
     async def settle(self, name: str, *, seconds: float = 2.0) -> None:
-        """Controllers and passes take turns until a pass writes nothing and waits for nothing."""
-        for _ in range(60):
+        """Controllers and passes take turns until nothing was written for that long and nothing more is waited for."""
+        until = self.now + seconds
+        for _ in range(90):
             made = await self.reconcile(name)
             acted = await self.control()
-            waits = self.deadline is not None and self.deadline <= self.now + seconds
+            if acted or writes(made):
+                until = max(until, self.now + seconds)
+            waits = self.deadline is not None and self.deadline <= until
             if waits:
                 self.now += 1.0
             if not acted and not writes(made) and not waits:

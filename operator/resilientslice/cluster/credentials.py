@@ -110,10 +110,9 @@ class Credentials:
                 return _refused("CredentialsDamaged", _damaged(slice_, name, missing)), volume is not None
         else:
             secret = await self._create(slice_, store)
-        version = await self._kept(slice_, store, SECRET, secret)
-        held.secrets[name] = version
+        held.secrets[name] = await self._kept(slice_, store, secret)
         if volume is not None:
-            await self._kept(slice_, store, VOLUME_CLAIM, volume)
+            await self._follow_policy(slice_, VOLUME_CLAIM, volume)
         return None, volume is not None
 
     async def _create(self, slice_: ResilientSlice, store: StoreName) -> Object:
@@ -130,13 +129,13 @@ class Credentials:
         except AlreadyExistsError:
             return await self.client.get(SECRET, slice_.namespace, made["metadata"]["name"])
 
-    async def _kept(self, slice_: ResilientSlice, store: StoreName, kind: Kind, present: Object) -> str:
+    async def _kept(self, slice_: ResilientSlice, store: StoreName, present: Object) -> str:
         """Owned as the policy says, and kept from tools that remove what they don't know; its resource version then."""
-        present = await self._follow_policy(slice_, kind, present)
+        present = await self._follow_policy(slice_, SECRET, present)
         change = protection(slice_, store, present)
         if change is not None:
             name = present["metadata"]["name"]
-            present = await self.client.merge(kind, slice_.namespace, name, change, manager=MANAGER)
+            present = await self.client.merge(SECRET, slice_.namespace, name, change, manager=MANAGER)
         return str(present["metadata"]["resourceVersion"])
 
     async def _follow_policy(self, slice_: ResilientSlice, kind: Kind, present: Object) -> Object:

@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "resilientslice"
 PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys")
 REASONS = {
-    "reconcile/conditions.py": (r'_not_ready\("(\w+)"', r'_pods_reason\(view, "(\w+)"\)', r'STALLED, TRUE, "(\w+)"'),
+    "reconcile/conditions.py": (r'STALLED, TRUE, "(\w+)"', r'return "([A-Z]\w+)", '),
+    "reconcile/readiness.py": (
+        r'_not_ready\("(\w+)"',
+        r'_pods_reason\(view, "(\w+)"\)',
+        r'UNKNOWN, "(\w+)"',
+        r'DEADLINE = "(\w+)"',
+    ),
+    "reconcile/volumes.py": (r'REFUSED, "(\w+)"',),
     "reconcile/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
     "observe/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
     "cluster/trouble.py": (r'return \(?"([A-Z]\w+)", ',),
