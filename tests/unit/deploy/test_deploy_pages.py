@@ -11,7 +11,7 @@ from resilientslice.render.images import DEFAULT_IMAGES
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "resilientslice"
-PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys")
+PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys", "stores")
 REASONS = {
     "reconcile/conditions.py": (r'STALLED, TRUE, "(\w+)"', r'return "([A-Z]\w+)", '),
     "reconcile/readiness.py": (
