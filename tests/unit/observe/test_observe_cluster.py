@@ -9,7 +9,7 @@ from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Seen
 from resilientslice.observe.rollouts import proxy_deployment, rolls, stuck
 from resilientslice.observe.stores import observe_stores
-from resilientslice.observe.troubles import pod_troubles, workload_troubles
+from resilientslice.observe.troubles import claim_trouble, pod_troubles, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import noted
 from resilientslice.reconcile.observed import Proxies, Store, Trouble, TroubleKind, Workload
@@ -287,3 +287,25 @@ def test_a_stateful_set_that_is_created_again_is_not_missed():
     assert observe_stores(children(stateful_set(status={})), "u", ["shop-postgres"])[StoreName.POSTGRES].remade
     counted = children(stateful_set(status={"observedGeneration": 1, "updatedReplicas": 1}))
     assert observe_stores(counted, "u", ["shop-postgres"]) == {StoreName.POSTGRES: Store(0)}
+
+
+@pytest.mark.parametrize(
+    ("phase", "reasons", "told"),
+    [
+        ("Bound", ["ProvisioningFailed"], None),
+        ("Pending", [], None),
+        ("Pending", ["WaitForFirstConsumer", "Provisioning"], None),
+        ("Pending", ["ProvisioningFailed", "WaitForFirstConsumer"], "ProvisioningFailed"),
+        ("Pending", ["FailedBinding"], "FailedBinding"),
+        ("Pending", ["ProvisioningFailed", "ExternalProvisioning"], "ExternalProvisioning"),
+    ],
+)
+def test_what_a_claim_waits_for_is_quoted_the_newest_first(phase, reasons, told):
+    claim = {"metadata": {"name": "data-shop-postgres-0"}, "status": {"phase": phase}}
+    events = [
+        {"reason": reason, "note": f"said {reason}", "eventTime": f"2026-01-0{number}T00:00:00Z"}
+        for number, reason in enumerate(reasons, start=1)
+    ]
+    found = claim_trouble(claim, events)
+    said = f"PersistentVolumeClaim data-shop-postgres-0 has no volume: said {told}"
+    assert (found and found.message) == (said if told else None)
