@@ -139,8 +139,10 @@ async def later(world):
     await world.settle("shop")
 
 
-async def test_an_edit_of_the_size_is_never_called_done_before_it_is(shop):
-    await shop.apply(document(storage="5Gi"))
+@pytest.mark.parametrize("change", [{"storage": "5Gi"}, {"image": "postgres:18.9"}], ids=str)
+async def test_an_edit_of_a_store_is_never_called_done_before_it_is(shop, change):
+    """Its StatefulSet was not counted since."""
+    await shop.apply(document(**change))
     for _ in range(4):
         await shop.reconcile("shop")
         found = await shop.slice("shop")
