@@ -59,6 +59,30 @@ def test_storage_may_stay_and_grow_in_any_unit(cluster, shop, storage: str) -> N
     assert patch(cluster, shop, stores(redis={"managed": {"storage": storage}})).returncode == 0
 
 
+def has(cluster, namespace: str, **sizes: str) -> None:
+    """What an operator says that the volumes have."""
+    told = [{"name": name, "storage": size} for name, size in sizes.items()]
+    assert patch(cluster, namespace, {"status": {"stores": told}}, "--subresource=status").returncode == 0
+
+
+@pytest.mark.parametrize("store", ["postgres", "redis"])
+def test_a_size_that_never_came_to_be_can_be_taken_back(cluster, shop, store: str) -> None:
+    assert patch(cluster, shop, stores(**{store: {"managed": {"storage": "9Gi"}}})).returncode == 0
+    has(cluster, shop, **{store: "3Gi"})
+    refused = patch(cluster, shop, stores(**{store: {"managed": {"storage": "3071Mi"}}}))
+    assert "grow" in refused.stderr
+    assert f"spec.stores.{store}.managed.storage" in refused.stderr
+    assert patch(cluster, shop, stores(**{store: {"managed": {"storage": "5Gi"}}})).returncode == 0
+    assert patch(cluster, shop, stores(**{store: {"managed": {"storage": "3Gi"}}})).returncode == 0
+    has(cluster, shop, **{store: ""})
+    assert patch(cluster, shop, stores(**{store: {"managed": {"storage": "1Gi"}}})).returncode == 0, "no volume yet"
+
+
+def test_what_one_volume_has_says_nothing_of_another(cluster, shop) -> None:
+    has(cluster, shop, postgres="1Gi")
+    assert patch(cluster, shop, stores(redis={"managed": {"storage": "1Gi"}})).returncode != 0
+
+
 def test_other_fields_of_a_store_may_change(cluster, shop) -> None:
     assert patch(cluster, shop, stores(postgres={"managed": {"image": "postgres:18.1"}})).returncode == 0
 

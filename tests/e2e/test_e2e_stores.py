@@ -4,7 +4,7 @@ import base64
 import copy
 
 import pytest
-from cluster import SMALL, gets, none_failed, orders, sample, service_of, until
+from cluster import SMALL, KubectlError, gets, none_failed, orders, sample, service_of, uids, until
 
 pytestmark = pytest.mark.e2e
 
@@ -137,3 +137,71 @@ async def test_the_sample_with_stores_of_others_is_ready(a_slice, namespace):
     assert ingress["spec"]["ingressClassName"] == front["class"]
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == front["hosts"]
     assert not await slice_.cluster.list("statefulsets", namespace)
+
+
+def with_a_class(name, storage="1Gi"):
+    document = copy.deepcopy(sample("shop"))
+    document["spec"]["stores"]["postgres"]["managed"] |= {"storageClassName": name, "storage": storage}
+    return document
+
+
+def storage_class(name, provisioner, *, grows=False):
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name},
+        "provisioner": provisioner,
+        "allowVolumeExpansion": grows,
+        "volumeBindingMode": "WaitForFirstConsumer" if grows else "Immediate",
+    }
+
+
+async def test_a_store_without_a_volume_is_missed_and_its_reason_said(a_slice):
+    slice_ = a_slice("shop")
+    await slice_.apply(with_a_class("no-such-class"))
+
+    def missed(status):
+        ready = next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {})
+        return ready.get("status") == "False" and "no-such-class" in ready.get("message", "")
+
+    status = await slice_.wait(missed, "the class that is missing is named", 120)
+    assert status["phase"] != "Ready"
+    assert next(store for store in status["stores"] if store["name"] == "postgres")["ready"] == 0
+
+
+async def test_a_larger_volume_is_asked_for_and_nothing_restarts(a_slice):
+    """The provisioner of the test's cluster grows nothing: the claim may ask, and the size that is stays."""
+    slice_ = a_slice("shop")
+    await slice_.cluster.apply(storage_class("may-grow", "rancher.io/local-path", grows=True), slice_.namespace)
+    await slice_.apply(with_a_class("may-grow"))
+    await slice_.ready()
+    pods = uids(await slice_.pods(component="store"))
+    before = await slice_.cluster.get("statefulset", f"{slice_.name}-postgres", slice_.namespace)
+    async with slice_.traffic(orders()) as load:
+        await slice_.apply(with_a_class("may-grow", "2Gi"))
+        await slice_.said("Reconciling", "StorageGrowing", 120)
+
+        async def remade():
+            found = await slice_.cluster.get("statefulset", f"{slice_.name}-postgres", slice_.namespace)
+            return found if found and found["metadata"]["uid"] != before["metadata"]["uid"] else None
+
+        await until(remade, "the StatefulSet is another one", 60)
+        await slice_.wait(lambda s: all(store["ready"] == 1 for store in s["stores"]), "its pod was taken over", 60)
+        status = await slice_.status()
+        assert next(store for store in status["stores"] if store["name"] == "postgres")["requestedStorage"] == "2Gi"
+    none_failed(load.tally)
+    assert uids(await slice_.pods(component="store")) == pods
+
+
+async def test_a_rollout_that_is_under_way_keeps_kubectl_waiting(a_slice):
+    slice_ = a_slice("minimal")
+    await slice_.apply(sample("minimal"))
+    await slice_.ready()
+    await slice_.edit(lambda document: service_of(document, "web").update(command=["sleep", "infinity"]))
+    await slice_.said("Ready", "RollingOut", 60)
+    async with slice_.traffic(gets()) as load:
+        with pytest.raises(KubectlError, match="timed out"):
+            await slice_.cluster.kubectl(
+                "wait", "--for=condition=Ready", "--timeout=5s", "-n", slice_.namespace, f"rslice/{slice_.name}"
+            )
+    none_failed(load.tally)

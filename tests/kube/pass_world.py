@@ -8,7 +8,16 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, ProxyPod
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.kinds import CHILD_KINDS, DEPLOYMENT, POD, RESILIENT_SLICE, Kind, Object, SliceKey
+from resilientslice.kube.kinds import (
+    CHILD_KINDS,
+    DEPLOYMENT,
+    POD,
+    RESILIENT_SLICE,
+    STATEFUL_SET,
+    Kind,
+    Object,
+    SliceKey,
+)
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.observe.proxies import Agents, Epoch, KeyNews, Seen
@@ -90,7 +99,7 @@ class World:
         self.now = 1_800_000_000.0
         self.deadline: float | None = None
         self.stuck: set[str] = set()
-        """Deployments that never become ready."""
+        """Deployments and StatefulSets that never become ready."""
         self.replaced: dict[str, int] = {}
         """How often a pod of the proxies was."""
         self.subnet = "127.77.0"
@@ -137,11 +146,14 @@ class World:
         return self.log[before:]
 
     async def settle(self, name: str, *, seconds: float = 2.0) -> None:
-        """Controllers and passes take turns until a pass writes nothing and waits for nothing."""
-        for _ in range(60):
+        """Controllers and passes take turns until nothing was written for that long and nothing more is waited for."""
+        until = self.now + seconds
+        for _ in range(90):
             made = await self.reconcile(name)
             acted = await self.control()
-            waits = self.deadline is not None and self.deadline <= self.now + seconds
+            if acted or writes(made):
+                until = max(until, self.now + seconds)
+            waits = self.deadline is not None and self.deadline <= until
             if waits:
                 self.now += 1.0
             if not acted and not writes(made) and not waits:
@@ -149,8 +161,8 @@ class World:
         raise AssertionError(f"never settles: {made} {(await self.slice(name)).get('status')}")
 
     async def control(self) -> bool:
-        """Deployments become ready, as far as they are not stuck; True if anything changed."""
-        changed = False
+        """Deployments and StatefulSets become ready, as far as they are not stuck; True if anything changed."""
+        changed = await self._stores()
         for deployment in await self.others.list_all(DEPLOYMENT, self.namespace):
             name, generation = deployment["metadata"]["name"], deployment["metadata"]["generation"]
             if name in self.stuck:
@@ -168,6 +180,22 @@ class World:
                 changed = True
             if name.endswith("-proxy"):
                 changed = await self._proxies(deployment, replicas) or changed
+        return changed
+
+    async def _stores(self) -> bool:
+        """A StatefulSet whose pod is to go on is let go of its pod, as the garbage collector does."""
+        changed = False
+        for found in await self.others.list_all(STATEFUL_SET, self.namespace):
+            metadata = found["metadata"]
+            name, counts = metadata["name"], ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+            status = {"observedGeneration": metadata["generation"], **dict.fromkeys(counts, found["spec"]["replicas"])}
+            if "deletionTimestamp" in metadata:
+                change = {"metadata": {"finalizers": None}}
+                await self.others.merge(STATEFUL_SET, self.namespace, name, change, manager="garbage")
+                changed = True
+            elif name not in self.stuck and not status.items() <= found.get("status", {}).items():
+                await self.others.patch_status(STATEFUL_SET, self.namespace, name, status, manager="controllers")
+                changed = True
         return changed
 
     async def _proxies(self, deployment: Object, replicas: int) -> bool:

@@ -15,6 +15,8 @@ from resilientslice.kube.kinds import RESILIENT_SLICE
 SLICES = 20
 REST_SECONDS = 22.0
 """Twice the time after which agents are asked by themselves, and several renewals of the Lease."""
+STORES = 2
+"""Of the one with everything."""
 LOG_SECONDS = 1.0
 """The audit log is written in batches of 200 ms."""
 
@@ -55,7 +57,9 @@ async def asked_in(at: Stage, seconds: float) -> list[Asked]:
 
 async def test_at_rest_and_after_a_restart_nothing_is_written(at):
     found = counted(await asked_in(at, REST_SECONDS))
-    assert set(found) == {("update", "leases")}, found
+    # Secrets are not watched: each store's is looked for every 50 s, whose turn may come in this time
+    assert set(found) - {("get", "secrets")} == {("update", "leases")}, found
+    assert found["get", "secrets"] <= STORES, found
     assert found["update", "leases"] >= 3
 
     mark = at.plane.mark()

@@ -20,6 +20,7 @@ LOG_SECONDS = 2.0
 """The audit log is written in batches of 200 ms."""
 UNSEEN: Mapping[Right, str] = {
     ("resilientslice.dev", "resilientslices/finalizers", "update"): "an admission plugin asks for it; see below",
+    ("events.k8s.io", "events", "list"): "only while a store's volume is missing for seconds; test_kube_stores does",
     ("resilientslice.dev", "resilientslices", "get"): (
         "only when a slice was deleted and made again while its status was on the way"
     ),

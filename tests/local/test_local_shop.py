@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import aiohttp
 from tests.local.conftest import patient_shop
 
+from resilientslice.api.services import StoreName
+from resilientslice.api.status import Condition
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 
@@ -37,6 +41,32 @@ async def test_an_order_is_taken_charged_settled_and_kept(tmp_path: Path) -> Non
         await runtime.settled(90)
         async with aiohttp.ClientSession(runtime.front_url, headers=headers) as session:
             assert await read(session, order["order_id"]) == settled, "data outlives the runtime"
+        await a_store_that_does_not_answer_is_said(runtime)
+
+
+async def a_store_that_does_not_answer_is_said(runtime: LocalRuntime) -> None:
+    """In the same conditions as in a cluster."""
+    assert [(s.name, s.ready, s.desired) for s in runtime.status.stores] == [("postgres", 1, 1), ("redis", 1, 1)]
+    pid = runtime.store(StoreName.REDIS).pid
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await says(runtime, "False", "StoreNotReady")
+        assert "Not ready: redis 0/1" in ready(runtime).message
+        assert "shop-redis: " in ready(runtime).message
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await says(runtime, "True", "Serving")
+
+
+async def says(runtime: LocalRuntime, status: str, reason: str) -> None:
+    async with asyncio.timeout(60):
+        while (ready(runtime).status, ready(runtime).reason) != (status, reason):
+            await asyncio.sleep(0.05)
+
+
+def ready(runtime: LocalRuntime) -> Condition:
+    return next(condition for condition in runtime.status.conditions if condition.type == "Ready")
 
 
 async def read(session: aiohttp.ClientSession, order: str) -> dict[str, object]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from resilientslice.api.reserved import RESERVED_NAMES, RESERVED_WORDS
 from resilientslice.api.rules import calls, containers, policies, rollout, services, surroundings, transitions
 from resilientslice.api.scalars import DNS_LABEL_PATTERN, FORMATS, LABEL_KEY_PATTERN, RESOURCE_NAME_PATTERN
+from resilientslice.api.services import StoreName
 from resilientslice.api.slice import BAD_NAME, MAX_SLICE_NAME
 
 
@@ -292,6 +293,25 @@ ROOT = (
 GROWS = CelRule(
     "quantity(self.storage).compareTo(quantity(oldSelf.storage)) >= 0", transitions.STORAGE_SHRUNK, ".storage"
 )
+
+
+def _not_shrunk(store: StoreName) -> CelRule:
+    """At the root, where the status says what the volume has. A size that never came to be can be taken back."""
+    place = f"spec.stores.{store.value}.managed"
+    given = " && ".join(
+        f"has({side}.spec.stores) && has({side}.spec.stores.{store.value}) && has({side}.{place})"
+        for side in ("self", "oldSelf")
+    )
+    size, before = f"self.{place}.storage", f"oldSelf.{place}.storage"
+    known = f"has(self.status) && has(self.status.stores) && self.status.stores.exists(s, s.name == '{store.value}' && "
+    has = f"(!has(s.storage) || s.storage == '' || quantity({size}).compareTo(quantity(s.storage)) >= 0))"
+    return CelRule(
+        f"!({given}) || {size} == {before} || quantity({size}).compareTo(quantity({before})) >= 0 || ({known}{has})",
+        transitions.STORAGE_SHRUNK,
+        f".{place}.storage",
+    )
+
+
 SAME_CLASS = CelRule(
     "has(self.storageClassName) == has(oldSelf.storageClassName)"
     " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
@@ -316,7 +336,7 @@ LABELS = CelRule(
 )
 
 OBJECT_RULES: dict[str, tuple[CelRule, ...]] = {
-    "ResilientSlice": ROOT,
+    "ResilientSlice": (*ROOT, *(_not_shrunk(store) for store in StoreName)),
     "Spec": SPEC,
     "Service": SERVICE,
     "Autoscaling": (CelRule("self.minReplicas <= self.maxReplicas", services.MIN_ABOVE_MAX, ".maxReplicas"),),
@@ -352,10 +372,9 @@ OBJECT_RULES: dict[str, tuple[CelRule, ...]] = {
             ".image",
         ),
         CelRule("self.majorVersion == oldSelf.majorVersion", transitions.MAJOR_CHANGED, ".majorVersion"),
-        GROWS,
         SAME_CLASS,
     ),
-    "ManagedRedis": (GROWS, SAME_CLASS),
+    "ManagedRedis": (SAME_CLASS,),
     "CnpgPostgres": (GROWS,),
     "BackupVolume": (GROWS, SAME_CLASS),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from resilientslice.api.crd_rules import LIST_RULES, OBJECT_RULES, CelRule
 from resilientslice.api.schema import Schema, document_schema, without_null
+from resilientslice.api.status import WAITING
 
 KEPT = (
     "type",
@@ -34,6 +35,7 @@ MAP_KEYS = {
     ("RateLimit", "tenants"): ("name",),
     ("Status", "conditions"): ("type",),
     ("Status", "services"): ("name",),
+    ("Status", "stores"): ("name",),
     ("Status", "ejections"): ("service", "host"),
     ("SloStatus", "burnRates"): ("window",),
 }
@@ -60,10 +62,16 @@ def structural_schema() -> Schema:
         "kind": {"type": "string", "description": "ResilientSlice."},
         "metadata": {"type": "object"},
         "spec": _object(fields["spec"], with_defaults=True),
-        "status": _object(fields["status"], with_defaults=False),
+        "status": {**_object(fields["status"], with_defaults=False), "default": _waiting()},
     }
     converted["required"] = ["spec"]
     return converted
+
+
+def _waiting() -> Schema:
+    """Status of a slice that was just created."""
+    told = WAITING.model_dump(mode="json", by_alias=True, include={"observed_generation", "phase", "conditions"})
+    return dict(told)
 
 
 def _object(node: Schema, *, with_defaults: bool) -> Schema:

@@ -130,5 +130,5 @@ def duration_seconds(duration: str) -> float:
 
 def quantity_value(quantity: str) -> Decimal:
     """The number a Kubernetes quantity stands for: bytes for memory and storage, cores for CPU."""
-    number, suffix = re.match(r"^([0-9.]+)([A-Za-z]*)$", quantity).groups()  # type: ignore[union-attr]
+    number, suffix = re.match(r"^\+?([0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)$", quantity).groups()  # type: ignore[union-attr]
     return Decimal(number) * _SUFFIX[suffix]

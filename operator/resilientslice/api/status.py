@@ -13,6 +13,9 @@ Message = Annotated[str, Field(max_length=4096)]
 Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 Amount = Annotated[int, Field(ge=0, le=1_000_000)]
 
+NEVER = "1970-01-01T00:00:00Z"
+"""Time of conditions that nobody has found yet: the API server sets them when a slice is created."""
+
 
 class Phase(StrEnum):
     """One word for the whole slice."""
@@ -41,12 +44,18 @@ class ConditionType(StrEnum):
     OPERATOR_CONFLICT = "OperatorConflict"
 
 
+Truth = Literal["True", "False", "Unknown"]
+TRUE: Truth = "True"
+FALSE: Truth = "False"
+UNKNOWN: Truth = "Unknown"
+
+
 class Condition(Model):
     """One thing that was observed, as Kubernetes writes conditions."""
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
     """Kind of the condition: Ready, Reconciling, Stalled, ConfigAccepted, …"""
-    status: Literal["True", "False", "Unknown"]
+    status: Truth
     """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=128)] = ""
     """One word why."""
@@ -158,6 +167,21 @@ class ServiceStatus(Model):
     """Ready canary replicas."""
 
 
+class StoreStatus(Model):
+    """One store that the slice runs."""
+
+    name: Name
+    """Store: postgres or redis."""
+    ready: Amount = 0
+    """Ready instances."""
+    desired: Amount = 0
+    """Desired instances."""
+    storage: Annotated[str, Field(max_length=64)] = ""
+    """Size of the volume as it is; empty while there is none. Managed stores only."""
+    requested_storage: Annotated[str, Field(max_length=64)] = ""
+    """Size that the volume claim asks for."""
+
+
 class BackupStatus(Model):
     """When backups were last seen to work."""
 
@@ -190,5 +214,22 @@ class Status(Model):
     """How many they are: kubectl prints a number, it can't count."""
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=128)] = ()
     """Replicas of each service."""
+    stores: Annotated[tuple[StoreStatus, ...], Field(max_length=8)] = ()
+    """Instances and volumes of each store that the slice runs."""
     backup: BackupStatus = Field(default_factory=BackupStatus)
     """Backups."""
+
+
+WAITING = Status(
+    conditions=tuple(
+        Condition(
+            type=kind.value,
+            status=truth,
+            reason="Pending",
+            message="Waiting for the operator.",
+            last_transition_time=NEVER,
+        )
+        for kind, truth in ((ConditionType.READY, UNKNOWN), (ConditionType.RECONCILING, TRUE))
+    )
+)
+"""Status of a slice that the operator has not looked at. Without it, tools take a new slice for one that is done."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from resilientslice.api.problems import InvalidSliceError, Problem, missing, problem
 from resilientslice.api.rules import broken_rules
 from resilientslice.api.rules.draft import draft_of, partial_draft
-from resilientslice.api.rules.transitions import forbidden_changes
+from resilientslice.api.rules.transitions import forbidden_changes, lasting_changes
 from resilientslice.api.schema_problems import null_paths, schema_problems
 from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
 
@@ -36,9 +36,12 @@ def parse_slice(data: Any) -> ResilientSlice:
     return slice_
 
 
-def check_change(old: ResilientSlice, new: ResilientSlice) -> None:
-    """Raises InvalidSliceError with every change that can't be made to a slice that exists."""
-    problems = tuple(forbidden_changes(old, new))
+def check_change(old: ResilientSlice, new: ResilientSlice, *, volumes: bool = True) -> None:
+    """Raises InvalidSliceError with every change that can't be made to a slice that exists.
+
+    Without `volumes` sizes are left to whoever can see what volumes really have.
+    """
+    problems = tuple(forbidden_changes(old, new) if volumes else lasting_changes(old, new))
     if problems:
         raise InvalidSliceError(problems)
 

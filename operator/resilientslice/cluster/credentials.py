@@ -5,7 +5,9 @@ of a slice that was deleted can only be opened with them. For the same reason a 
 nobody but a person can resolve: new ones would look right, and no service could log in.
 """
 
+import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from resilientslice.api.services import StoreName
@@ -21,8 +23,11 @@ from resilientslice.reconcile.observed import Trouble, TroubleKind
 from resilientslice.render.names import store_name
 from resilientslice.render.stores import managed_stores
 from resilientslice.render.stores.credentials import render_credentials
-from resilientslice.render.stores.workload import DATA
+from resilientslice.render.stores.kept import protection
+from resilientslice.render.stores.workload import CREDENTIALS, claim_name
 
+LOOK_SECONDS = 50.0
+"""Until it is looked whether a Secret is still there: within a minute, whatever else goes on."""
 PASSWORD_BYTES = 24
 _KEYS = {
     StoreName.POSTGRES: ("password", "superuser-password", "url"),
@@ -34,9 +39,13 @@ _KEYS = {
 class Credentials:
     client: KubeClient
 
-    async def ensure(self, slice_: ResilientSlice, held: Held, now: float) -> tuple[Trouble, ...]:
+    async def ensure(
+        self, slice_: ResilientSlice, held: Held, now: float, *, running: Collection[StoreName] = ()
+    ) -> tuple[Trouble, ...]:
         """Makes what is missing. Troubles are terminal: the stores they are about must not be started, nor those of
-        which something failed that passes by itself (`held.failed`)."""
+        which something failed that passes by itself (`held.failed`). `running`: those that have ready pods."""
+        with Collected(held.failed):
+            await self._look_again(slice_, held, now)
         found: list[Trouble] = []
         policy = slice_.spec.deletion_policy
         for store in managed_stores(slice_):
@@ -45,7 +54,7 @@ class Credentials:
                 continue
             trouble, whole = None, None
             with Collected(held.failed):
-                trouble, whole = await self._tried(slice_, store, name, now)
+                trouble, whole = await self._tried(slice_, store, held, now, runs=store in running)
             if whole is None:
                 held.credentials.pop(name, None)
             elif trouble is None:
@@ -56,23 +65,42 @@ class Credentials:
                 found.append(steady(held.terminal, trouble))
         return tuple(found)
 
+    async def _look_again(self, slice_: ResilientSlice, held: Held, now: float) -> None:
+        """Whether Secrets that were there still are, and unchanged: nobody tells, they are not watched. What is in them
+        isn't read for that."""
+        if held.secrets_due is None:
+            held.secrets_due = now + LOOK_SECONDS * _share(slice_.metadata.uid)
+        if held.secrets_due > now:
+            return
+        held.secrets_due = now + LOOK_SECONDS
+        for store in managed_stores(slice_):
+            name = store_name(slice_.name, store)
+            if name in held.credentials:
+                there = await self.client.find_metadata(SECRET, slice_.namespace, name)
+                if there is None or there["metadata"]["resourceVersion"] != held.secrets.get(name):
+                    del held.credentials[name]
+
     async def _tried(
-        self, slice_: ResilientSlice, store: StoreName, name: str, now: float
+        self, slice_: ResilientSlice, store: StoreName, held: Held, now: float, *, runs: bool
     ) -> tuple[Trouble | None, bool]:
         """As `_ensure`; what the API server refuses stands in the way of this store and of nothing else."""
         try:
-            return await self._ensure(slice_, store, name)
+            return await self._ensure(slice_, store, held, runs=runs)
         except KubeError as error:
-            refusal = refusal_of((SECRET.kind, name), "", error, now)
+            refusal = refusal_of((SECRET.kind, store_name(slice_.name, store)), "", error, now)
             if refusal is None:
                 raise
             return refusal.trouble, False
 
-    async def _ensure(self, slice_: ResilientSlice, store: StoreName, name: str) -> tuple[Trouble | None, bool]:
+    async def _ensure(
+        self, slice_: ResilientSlice, store: StoreName, held: Held, *, runs: bool
+    ) -> tuple[Trouble | None, bool]:
         """What stands in the way, and whether the volume is there, too."""
+        name, volume_name = store_name(slice_.name, store), claim_name(slice_.name, store)
         secret = await self.client.find(SECRET, slice_.namespace, name)
-        volume_name = f"{DATA}-{name}-0"
         volume = await self.client.find(VOLUME_CLAIM, slice_.namespace, volume_name)
+        if secret is None and runs:
+            return _refused("CredentialsMissing", _still_runs(slice_, store, name)), volume is not None
         if secret is None and volume is not None:
             trouble = _refused("CredentialsMissing", _without_credentials(slice_, store, name, volume_name))
             return trouble, True
@@ -82,9 +110,9 @@ class Credentials:
                 return _refused("CredentialsDamaged", _damaged(slice_, name, missing)), volume is not None
         else:
             secret = await self._create(slice_, store)
-        for kind, present in ((SECRET, secret), (VOLUME_CLAIM, volume)):
-            if present is not None:
-                await self._follow_policy(slice_, kind, present)
+        held.secrets[name] = await self._kept(slice_, store, secret)
+        if volume is not None:
+            await self._follow_policy(slice_, VOLUME_CLAIM, volume)
         return None, volume is not None
 
     async def _create(self, slice_: ResilientSlice, store: StoreName) -> Object:
@@ -101,15 +129,24 @@ class Credentials:
         except AlreadyExistsError:
             return await self.client.get(SECRET, slice_.namespace, made["metadata"]["name"])
 
-    async def _follow_policy(self, slice_: ResilientSlice, kind: Kind, present: Object) -> None:
+    async def _kept(self, slice_: ResilientSlice, store: StoreName, present: Object) -> str:
+        """Owned as the policy says, and kept from tools that remove what they don't know; its resource version then."""
+        present = await self._follow_policy(slice_, SECRET, present)
+        change = protection(slice_, store, present)
+        if change is not None:
+            name = present["metadata"]["name"]
+            present = await self.client.merge(SECRET, slice_.namespace, name, change, manager=MANAGER)
+        return str(present["metadata"]["resourceVersion"])
+
+    async def _follow_policy(self, slice_: ResilientSlice, kind: Kind, present: Object) -> Object:
         """Under Delete they go with the slice, under Retain they have no owner."""
         uids = {owner.get("uid") for owner in present["metadata"].get("ownerReferences") or ()}
         delete = slice_.spec.deletion_policy is DeletionPolicy.DELETE
         if delete == (slice_.metadata.uid in uids):
-            return
+            return present
         metadata = {key: present["metadata"][key] for key in ("name", "namespace", "uid")}
         only = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
-        await self.client.apply(owned(slice_, only) if delete else only, manager=MANAGER, force=True)
+        return await self.client.apply(owned(slice_, only) if delete else only, manager=MANAGER, force=True)
 
 
 def _without_credentials(slice_: ResilientSlice, store: StoreName, name: str, volume: str) -> str:
@@ -118,6 +155,20 @@ def _without_credentials(slice_: ResilientSlice, store: StoreName, name: str, vo
         f"the Secret in namespace {slice_.namespace}, or delete the PersistentVolumeClaim and with it the data. "
         f"{store} is not started before that."
     )
+
+
+def _still_runs(slice_: ResilientSlice, store: StoreName, name: str) -> str:
+    """Its pod keeps the files of a Secret that is gone; its next pod would not start."""
+    return (
+        f"Secret {name} in namespace {slice_.namespace} is gone. {store} still runs; its next pod will not start, and "
+        f"neither will services that need the Secret. Make it again now: pod {name}-0 has its keys as files in "
+        f"{CREDENTIALS} ({', '.join(_KEYS[store])}). {store} is not changed before that."
+    )
+
+
+def _share(uid: str) -> float:
+    """From 0 to 1, of a slice's own: not all of them ask at the same time."""
+    return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=2).digest()) / 2**16
 
 
 def _damaged(slice_: ResilientSlice, name: str, missing: list[str]) -> str:

@@ -4,24 +4,30 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.canary.state import Event
 from resilientslice.cluster.claims import LOOK_SECONDS
 from resilientslice.cluster.shared import Shared, graft
 from resilientslice.cluster.trouble import RETRY_SECONDS, Failing, Refusal
+from resilientslice.cluster.volumes import KnownVolume
 from resilientslice.kube.cache import Child
 from resilientslice.kube.errors import KubeError
+from resilientslice.kube.kinds import STATEFUL_SET
+from resilientslice.observe.stores import counted
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.claims import UNKNOWN
 from resilientslice.reconcile.difference import Action, Change
 from resilientslice.reconcile.expected import Expected
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.observed import Trouble
+from resilientslice.reconcile.observed import Trouble, Volume
+from resilientslice.reconcile.plan import Desired, sized
 from resilientslice.reconcile.retakes import Contests
 from resilientslice.reconcile.rollouts import AGAIN_SECONDS, Queued
 from resilientslice.render.revision import Revision
 
 Epoch = tuple[int, int]
+OVERDUE_SECONDS = 1.0
 RIVALRY: ChildId = ("ResilientSlice", "")
 """What is fought over is the slice as a whole."""
 
@@ -100,6 +106,15 @@ class Held:
     credentials: dict[str, DeletionPolicy | None] = field(default_factory=dict)
     """Stores whose Secret is known to be there, and which policy it and the volume follow; None: not both of them."""
 
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Resource versions of those Secrets as they were read last."""
+    secrets_due: float | None = None
+    """When to look whether they are still there; None before the first time."""
+    volumes: Mapping[StoreName, KnownVolume] = field(default_factory=dict)
+    """Of managed stores, as they were read last."""
+    remade: frozenset[str] = frozenset()
+    """StatefulSets that were let go of their pods, to be created again around them."""
+
     def settle(self, shared: Shared) -> None:
         """After a pass: what was parsed or loaded in it stays for long, so it is kept with what other slices have."""
         before, now = self.settled, (self.slice_, self.wanted, self.basis)
@@ -144,7 +159,20 @@ class Held:
     def obstacles(self) -> tuple[Any, ...]:
         """What a pass may meet with that its own status doesn't say yet."""
         refused = {child: refusal.trouble for child, refusal in self.refusals.items()}
-        return self.terminal, self.foreign, tuple(self.strangers), refused
+        return self.terminal, self.foreign, tuple(self.strangers), refused, self.volumes
+
+    def sized(self, desired: Desired) -> Desired:
+        """With the volumes that are in force, where they can't be as the slice asks."""
+        return sized(desired, {store: known.in_force for store, known in self.volumes.items()})
+
+    def seen_volumes(self) -> dict[StoreName, Volume]:
+        return {store: known.volume for store, known in self.volumes.items() if known.volume}
+
+    def still_remade(self, children: Mapping[ChildId, Child]) -> frozenset[str]:
+        """Those that are not there again, or whose controllers have not counted their pods."""
+        found = {name: children.get((STATEFUL_SET.kind, name)) for name in self.remade}
+        self.remade = frozenset(name for name, child in found.items() if child is None or not counted(child))
+        return self.remade
 
     def keep_refusals(self, children: Collection[ChildId]) -> None:
         """Only those that still are to be written."""
@@ -160,8 +188,11 @@ class Held:
         # Secrets are not watched: nobody tells when one was restored
         terminal = now + RETRY_SECONDS if self.terminal else None
         queued = now + AGAIN_SECONDS if self.queued else None
-        timed = (contested, rival, contender, self.pods_due, self.key_due, terminal, queued)
-        return [*found, *(at for at in timed if at)]
+        volumes = [known.due for known in self.volumes.values()]
+        looked_at = (self.pods_due, self.key_due, self.secrets_due, *volumes)
+        timed = (contested, rival, contender, *looked_at, terminal, queued)
+        # what is overdue was not come to in this pass: the next one is not at once
+        return [*found, *(max(at, now + OVERDUE_SECONDS) for at in timed if at)]
 
 
 def _revisions(memory: Memory | None) -> tuple[Revision | None, ...]:

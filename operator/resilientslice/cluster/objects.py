@@ -11,7 +11,7 @@ from resilientslice.cluster.trouble import RETRY_SECONDS, refusal_of
 from resilientslice.kube.cache import Children, controller_uid
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ConflictError, KubeError, NotLeadingError
-from resilientslice.kube.kinds import CHILD_KINDS, Object, SliceKey, kind_of
+from resilientslice.kube.kinds import CHILD_KINDS, STATEFUL_SET, Object, SliceKey, kind_of
 from resilientslice.reconcile.children import (
     DIGEST_ANNOTATION,
     MANAGER,
@@ -21,6 +21,7 @@ from resilientslice.reconcile.children import (
 )
 from resilientslice.reconcile.contested import TakingBack, take_back
 from resilientslice.reconcile.difference import Action, Change, Difference
+from resilientslice.render.stores.workload import same_claims
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ class ObjectWriter:
         else:
             child = self._children.of(self._key).get(change.id)
             uid = child.uid if child else ""
+        if change.action is Action.UPDATE and change.id[0] == STATEFUL_SET.kind and await self._let_go(wanted, uid):
+            return
         self._held.strangers.pop(change.id, None)
         await self._apply(change, wanted, uid)
 
@@ -120,6 +123,22 @@ class ObjectWriter:
         if drift and found.taken:
             _log.info("%s: %s changed by others, taken back: %s", self._key, " ".join(change.id), found.taken)
         return found
+
+    async def _let_go(self, wanted: Object, uid: str) -> bool:
+        """True if a StatefulSet has to be created again: nobody can change its claim templates. Its pod goes on, and is
+        taken over by the one that follows as soon as this one is gone."""
+        name = wanted["metadata"]["name"]
+        live = await self._client.find(STATEFUL_SET, self._key.namespace, name)
+        if live is None or live["metadata"]["uid"] != uid:
+            return False
+        if "deletionTimestamp" in live["metadata"]:
+            return True
+        if same_claims(live["spec"].get("volumeClaimTemplates") or (), wanted["spec"]["volumeClaimTemplates"]):
+            return False
+        self._held.remade |= {name}
+        _log.info("%s: StatefulSet %s is created again, its pod goes on", self._key, name)
+        await self._client.delete(STATEFUL_SET, self._key.namespace, name, uid=uid, propagation="Orphan")
+        return True
 
     async def _apply(self, change: Change, wanted: Object, uid: str) -> None:
         if change.hand_over is not None:

@@ -1,24 +1,32 @@
 """Asks why pods don't come up. The services' pods are not watched, there are too many; only while some are missing is
-the API server asked, now and then."""
+the API server asked, now and then. The same of stores, and of the volumes that their pods wait for."""
 
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import ConditionType, Status
 from resilientslice.cluster.held import Held
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.kinds import POD, SliceKey
-from resilientslice.observe.troubles import pod_troubles
-from resilientslice.render.names import LABEL_SLICE
+from resilientslice.kube.kinds import EVENT, POD, VOLUME_CLAIM, SliceKey
+from resilientslice.observe.troubles import claim_trouble, pod_troubles
+from resilientslice.reconcile.observed import Trouble
+from resilientslice.reconcile.readiness import DEADLINE
+from resilientslice.render.names import LABEL_SLICE, store_name
+from resilientslice.render.stores import managed
+from resilientslice.render.stores.workload import claim_name
 
 PATIENCE_SECONDS = 5.0
 """A pod that starts within this time is nothing to ask about."""
 AGAIN_SECONDS = 15.0
-_PODS = frozenset({"PodsNotReady", "NoProxies", "RollingOut", "CanaryStarting", "CanaryPromoting"})
+_PODS = frozenset(
+    {"PodsNotReady", "StoreNotReady", "NoProxies", "RollingOut", DEADLINE, "CanaryStarting", "CanaryPromoting"}
+)
 
 
 class PodInquiry:
     def __init__(self, client: KubeClient) -> None:
         self._client = client
 
-    async def ask(self, key: SliceKey, held: Held, status: Status, now: float) -> None:
+    async def ask(self, key: SliceKey, held: Held, status: Status, slice_: ResilientSlice, now: float) -> None:
         if not _missing(status, held):
             held.pods, held.pods_due = (), None
             return
@@ -26,10 +34,31 @@ class PodInquiry:
             held.pods_due = now + PATIENCE_SECONDS
         elif held.pods_due <= now:
             held.pods_due = now + AGAIN_SECONDS
-            pods = await self._client.list_all(POD, key.namespace, label_selector=f"{LABEL_SLICE}={key.name}")
-            found = pod_troubles(pods)
+            stores = [StoreName(store.name) for store in status.stores if store.ready < store.desired]
+            found = (*await self._pods(key), *await self._of_stores(key, slice_, stores))
             held.again = held.again or found != held.pods
             held.pods = found
+
+    async def _pods(self, key: SliceKey) -> tuple[Trouble, ...]:
+        found = await self._client.list_all(POD, key.namespace, label_selector=f"{LABEL_SLICE}={key.name}")
+        return pod_troubles(found)
+
+    async def _of_stores(self, key: SliceKey, slice_: ResilientSlice, stores: list[StoreName]) -> tuple[Trouble, ...]:
+        found: list[Trouble] = []
+        for store in stores:
+            if managed(slice_, store) is None:
+                selector = f"cnpg.io/cluster={store_name(key.name, store)}"
+                found += pod_troubles(await self._client.list_all(POD, key.namespace, label_selector=selector))
+            elif (trouble := await self._volume(key, store)) is not None:
+                found.append(trouble)
+        return tuple(found)
+
+    async def _volume(self, key: SliceKey, store: StoreName) -> Trouble | None:
+        claim = await self._client.find(VOLUME_CLAIM, key.namespace, claim_name(key.name, store))
+        if claim is None or claim.get("status", {}).get("phase") == "Bound":
+            return None
+        about = f"regarding.kind={VOLUME_CLAIM.kind},regarding.name={claim['metadata']['name']}"
+        return claim_trouble(claim, await self._client.list_all(EVENT, key.namespace, field_selector=about))
 
 
 def _missing(status: Status, held: Held) -> bool:

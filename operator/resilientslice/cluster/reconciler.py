@@ -15,7 +15,6 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Phase
 from resilientslice.cluster.claims import Claims
-from resilientslice.cluster.credentials import Credentials
 from resilientslice.cluster.held import Held
 from resilientslice.cluster.objects import ObjectWriter
 from resilientslice.cluster.pods import PodInquiry
@@ -26,6 +25,7 @@ from resilientslice.cluster.report import Report
 from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.cluster.shared import Shared
 from resilientslice.cluster.standing import LeftAlone, Standing
+from resilientslice.cluster.stores import ManagedStores, stores_to_wait
 from resilientslice.cluster.timings import Timings
 from resilientslice.cluster.trouble import Collected
 from resilientslice.cluster.understood import understand
@@ -33,7 +33,7 @@ from resilientslice.cluster.wanted import wanted_of
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
-from resilientslice.kube.kinds import DEPLOYMENT, Object, SliceKey
+from resilientslice.kube.kinds import DEPLOYMENT, STATEFUL_SET, Object, SliceKey
 from resilientslice.kube.slices import Slices
 from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Agents, Seen
@@ -51,9 +51,8 @@ from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
-from resilientslice.render.names import proxy_name, store_name
+from resilientslice.render.names import proxy_name
 from resilientslice.render.proxy import cluster_topology
-from resilientslice.render.stores import managed_stores
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +67,10 @@ RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
 RENDERERS = 8
 """Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
+
+
+COUNTED = frozenset({DEPLOYMENT.kind, STATEFUL_SET.kind})
+"""Kinds whose controllers count pods."""
 
 
 class NotSyncedError(Exception):
@@ -105,7 +108,7 @@ class Reconciler:
         self._sleep_action = sleep_action
         self._clock = clock
         self._remembering = Remembering(client, children)
-        self._credentials = Credentials(client)
+        self._stores = ManagedStores(client)
         self._pods = PodInquiry(client)
         self._report = Report(client, slices, instance)
         self.claims = Claims(client, children, installation)
@@ -247,13 +250,16 @@ class Reconciler:
     def _gather(self, key: SliceKey, held: Held, seen: Seen, now: float) -> Observed:
         held.contests = held.contests.current(now)
         strangers = {*held.foreign, *held.strangers}
-        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods, held.queued)
-        children = self._children.of(key).values()
-        return gather(held.memory, children, held.uid, seen, obstacles, now=now)
+        known = self._children.of(key)
+        remade = held.still_remade(known)
+        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods, held.queued, remade)
+        volumes = held.seen_volumes()
+        return gather(held.memory, known.values(), held.uid, seen, obstacles, now=now, volumes=volumes)
 
     async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> bool:
-        """Everything but the Envoys' configuration, which they have by now. True if a Deployment was to be written:
-        what its controller counted before says nothing of it. What may pass by itself ends up in `held.failed`."""
+        """Everything but the Envoys' configuration, which they have by now. True if what was seen before this pass is
+        not what is there now: a workload was to be written, whose controller has not counted since. What may pass by
+        itself ends up in `held.failed`."""
         memory = planned.memory
         if memory is None:
             return False
@@ -261,8 +267,9 @@ class Reconciler:
         before = held.obstacles()
         taken = await self._remembering.store_revisions(desired.slice_, held, record)
         self.timings.mark("revisions")
-        missing = await self._credentials.ensure(desired.slice_, held, now)
+        missing = await self._stores.ensure(desired.slice_, held, planned.stores, now)
         held.terminal = (*taken, *missing)
+        desired = held.sized(desired)
         if taken:
             held.again = before != held.obstacles()
             return False
@@ -282,9 +289,9 @@ class Reconciler:
             with Collected(held.failed):
                 await self._remembering.forget_revisions(key, held, record)
         with Collected(held.failed):
-            await self._pods.ask(key, held, planned.status, now)
+            await self._pods.ask(key, held, planned.status, desired.slice_, now)
         held.again = held.again or held.obstacles() != before
-        return any(change.id[0] == DEPLOYMENT.kind for change in difference.changes)
+        return before[-1] != held.volumes or any(change.id[0] in COUNTED for change in difference.changes)
 
     def _difference(
         self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], desired: Desired, now: float
@@ -314,11 +321,7 @@ class Reconciler:
         proxies, digest = self._seen(key, held).proxies, desired.envoy.digest
         if proxies.refusing(digest) and not proxies.running(digest):
             found.add(configuration_id(slice_.name))
-        for store in managed_stores(slice_):
-            name = store_name(slice_.name, store)
-            if name not in held.credentials:
-                found.add(("StatefulSet", name))
-        return found
+        return found | {(STATEFUL_SET.kind, name) for name in stores_to_wait(slice_, held)}
 
     def _waiting(
         self, key: SliceKey, held: Held, expected: dict[ChildId, Expected], withheld: set[ChildId]

@@ -37,7 +37,7 @@ def understand(raw: Object, held: Held) -> Understood:
             {key: raw.get(key) for key in ("apiVersion", "kind", "spec")} | {"metadata": _metadata(raw)}
         )
         if known is not None:
-            check_change(known, parsed)
+            check_change(known, parsed, volumes=False)
     except InvalidSliceError as error:
         return Understood(status, problems="; ".join(str(problem) for problem in error.problems[:MOST_PROBLEMS]))
     held.slice_ = parsed

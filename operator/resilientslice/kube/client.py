@@ -17,6 +17,7 @@ from resilientslice.kube.session import Guard, Session, unguarded
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 CHUNK = 100
 """Objects of one page of a list. Parsed they take some 50 KB each, and memory once taken is seldom given back."""
 
@@ -59,15 +60,35 @@ class KubeClient:
         except NotFoundError:
             return None
 
+    async def find_metadata(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
+        """The same without anything but its metadata: what is in a Secret stays where it is."""
+        what = _what(kind, namespace, name)
+        try:
+            return await self._session.request("GET", kind.path(namespace, name), kind=kind, what=what, accept=METADATA)
+        except NotFoundError:
+            return None
+
     async def list_all(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = CHUNK
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = CHUNK,
     ) -> list[Object]:
         """All of them, each with apiVersion and kind. `namespace` None: of all namespaces."""
-        pages = self.pages(kind, namespace, label_selector=label_selector, limit=limit)
+        pages = self.pages(kind, namespace, label_selector=label_selector, field_selector=field_selector, limit=limit)
         return [obj async for page, _ in pages for obj in page]
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = "", limit: int = CHUNK
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = CHUNK,
     ) -> AsyncIterator[tuple[list[Object], str]]:
         """Pages of at most `limit` objects, each with the resource version that a watch may go on from.
 
@@ -75,7 +96,8 @@ class KubeClient:
         """
         follow = ""
         while True:
-            query = {"limit": str(limit), **_given(labelSelector=label_selector, continue_=follow)}
+            selected = _given(labelSelector=label_selector, fieldSelector=field_selector, continue_=follow)
+            query = {"limit": str(limit), **selected}
             answer = await self._session.request(
                 "GET", kind.path(namespace), kind=kind, verb="list", what=_what(kind, namespace), query=query
             )

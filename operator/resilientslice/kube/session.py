@@ -96,6 +96,7 @@ class Session:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         seconds: float | None = None,
         guard: Guard = unguarded,
     ) -> Object:
@@ -112,7 +113,7 @@ class Session:
             verb=verb or method.lower(),
             query=query,
             data=data,
-            content={"Content-Type": content_type} if data is not None else {},
+            content={"Accept": accept} | ({"Content-Type": content_type} if data is not None else {}),
             seconds=seconds or (READ_SECONDS if method == "GET" else WRITE_SECONDS),
             guard=guard,
         )

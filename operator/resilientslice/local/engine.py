@@ -5,19 +5,19 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.api.status import Status
+from resilientslice.api.status import WAITING, Status
 from resilientslice.canary.state import Event as PlanEvent
 from resilientslice.canary.state import EventType, Phase
 from resilientslice.local.environment import Hosts, replace_hosts
 from resilientslice.local.errors import LocalError
 from resilientslice.local.folder import StateFolder, reason
 from resilientslice.local.ledger import Ledger
-from resilientslice.local.observe import TrackKey, observe_workloads, ready_hosts
+from resilientslice.local.observe import TrackKey, observe_stores, observe_workloads, ready_hosts, store_troubles
 from resilientslice.local.place import PortBook, dns, placed
 from resilientslice.local.ports import Ports
 from resilientslice.local.proxy import Proxy
@@ -25,6 +25,7 @@ from resilientslice.local.pulse import Pulse
 from resilientslice.local.replicas import Fleet, Surroundings
 from resilientslice.local.report import Journal
 from resilientslice.local.source import Source
+from resilientslice.local.supervisor import Supervised
 from resilientslice.local.together import all_of
 from resilientslice.local.volumes import Contents, contents_of, write_contents
 from resilientslice.local.workloads import Workload, read_workloads
@@ -61,23 +62,26 @@ class Engine:
         book: PortBook,
         proxy: Proxy,
         stores: Mapping[str, int],
+        servers: Sequence[Supervised],
         journal: Journal,
         session: aiohttp.ClientSession,
         woken: asyncio.Event,
     ) -> None:
-        """`stores`: ports by Service name. `woken` is set by whoever changes something that a pass must see.
+        """`stores`: ports by Service name; `servers` are theirs. `woken` is set by whoever changes something that a
+        pass must see.
 
         LocalError when the memory in the folder can't be read.
         """
         self.source = source
         self.fleets: dict[str, Fleet] = {}
-        self.status = Status()
+        self.status: Status = WAITING
         self.trouble = ""
         self.passed = Pulse()
         self._folder = folder
         self._book = book
         self._proxy = proxy
         self._stores = stores
+        self._servers = servers
         self._journal = journal
         self._dns: Hosts = {}
         self._wake = woken
@@ -201,6 +205,8 @@ class Engine:
             attempts=traffic.attempts,
             active=traffic.active,
             ejections=traffic.ejections,
+            stores=observe_stores(self.source.slice_, self._servers),
+            troubles=store_troubles(self.source.slice_, self._servers),
         )
 
     def _take_over(self, planned: Plan) -> None:

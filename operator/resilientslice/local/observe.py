@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
 from resilientslice.local.replicas import Fleet
-from resilientslice.reconcile.observed import Workload
-from resilientslice.render.names import Track
+from resilientslice.local.supervisor import Supervised
+from resilientslice.reconcile.observed import Store, Trouble, TroubleKind, Workload
+from resilientslice.render.names import Track, store_name
+from resilientslice.render.stores import managed_stores
 from resilientslice.render.tracks import Address
 
 TrackKey = tuple[str, Track]
@@ -23,6 +27,32 @@ def observe_workloads(fleets: Iterable[Fleet]) -> dict[TrackKey, Workload]:
         for fleet in fleets
         if not fleet.removed
     }
+
+
+def observe_stores(slice_: ResilientSlice, servers: Iterable[Supervised]) -> dict[StoreName, Store]:
+    """The managed stores as servers here. CloudNativePG runs elsewhere, if at all."""
+    running = {server.name: server for server in servers}
+    found = {
+        store: Store(int(server.ready))
+        for store in managed_stores(slice_)
+        if (server := running.get(store_name(slice_.name, store))) is not None
+    }
+    postgres = slice_.spec.stores.postgres
+    return found | ({StoreName.POSTGRES: Store(None)} if postgres and postgres.cnpg else {})
+
+
+def store_troubles(slice_: ResilientSlice, servers: Iterable[Supervised]) -> tuple[Trouble, ...]:
+    """Why stores are not ready, in their servers' words."""
+    names = {store_name(slice_.name, store) for store in managed_stores(slice_)}
+    return tuple(
+        Trouble(TroubleKind.PODS, "CrashLoop" if server.crash_loop else "StoreNotReady", _said(server))
+        for server in sorted(servers, key=lambda server: server.name)
+        if server.name in names and not server.ready and server.message
+    )
+
+
+def _said(server: Supervised) -> str:
+    return f"{server.name}: {server.message}."
 
 
 def ready_hosts(fleets: Iterable[Fleet]) -> dict[TrackKey, tuple[Address, ...]]:

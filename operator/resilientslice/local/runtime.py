@@ -234,6 +234,7 @@ class LocalRuntime:
             book=self._book,
             proxy=self._proxy,
             stores=self._datastores.ports,
+            servers=self._datastores.servers,
             journal=journal,
             session=session,
             woken=self._woken,

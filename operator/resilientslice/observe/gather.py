@@ -1,19 +1,24 @@
 """Everything that a plan is made from, put together. Reads caches; asks the API server only why pods don't come up."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from resilientslice.api.services import StoreName
 from resilientslice.kube.cache import Child
 from resilientslice.observe.proxies import Seen
-from resilientslice.observe.rollouts import is_proxies, rolls
+from resilientslice.observe.rollouts import is_proxies, rolls, short, stuck
+from resilientslice.observe.stores import observe_stores
 from resilientslice.observe.troubles import MESSAGE_LENGTH, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.conflict_words import field_conflicts, name_conflicts
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.observed import Observed, Refusal, Trouble, TroubleKind
+from resilientslice.reconcile.observed import Observed, Refusal, Trouble, TroubleKind, Volume
 from resilientslice.reconcile.retakes import Contests
 from resilientslice.reconcile.rollouts import Queued
+
+NOTHING: Mapping[StoreName, Volume] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,22 @@ class Obstacles:
     refused: tuple[Trouble, ...] = ()
     pods: tuple[Trouble, ...] = ()
     queued: Queued | None = None
+    remade: Collection[str] = ()
+    """StatefulSets that are being created again."""
 
 
 def gather(
-    memory: Memory | None, children: Iterable[Child], uid: str, seen: Seen, obstacles: Obstacles, *, now: float
+    memory: Memory | None,
+    children: Iterable[Child],
+    uid: str,
+    seen: Seen,
+    obstacles: Obstacles,
+    *,
+    now: float,
+    volumes: Mapping[StoreName, Volume] = NOTHING,
 ) -> Observed:
     known = tuple(children)
+    proxies = [child for child in known if is_proxies(child, uid)]
     return Observed(
         memory=memory,
         workloads=observe_workloads(known, uid),
@@ -39,7 +54,11 @@ def gather(
         active=seen.active,
         hostless=seen.hostless,
         ejections=seen.ejections,
-        proxies_roll=any(rolls(child) for child in known if is_proxies(child, uid)),
+        proxies_roll=any(rolls(child) for child in proxies),
+        proxies_short=any(short(child) for child in proxies),
+        proxies_stuck=any(stuck(child) for child in proxies),
+        stores=observe_stores(known, uid, obstacles.remade),
+        volumes=volumes,
         queued=obstacles.queued,
         troubles=(
             *obstacles.refused,

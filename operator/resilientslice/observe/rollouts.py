@@ -35,6 +35,13 @@ def rolls(child: Child | None) -> bool:
     return counts.observed_generation < child.generation or not settled
 
 
+def short(child: Child) -> bool:
+    """It rolls only because pods are not available: all of them had become so before, as its controller says."""
+    counts, wanted = child.counts, 1 if child.replicas is None else child.replicas
+    counted = counts.observed_generation >= child.generation and counts.updated == counts.replicas
+    return rolls(child) and counted and counts.replicas <= wanted and note_of(child).complete
+
+
 def stuck(child: Child | None) -> bool:
     """It has rolled for longer than its `progressDeadlineSeconds`, as its controller says."""
     return child is not None and rolls(child) and note_of(child).stuck

@@ -26,6 +26,10 @@ _WAITING = {
 }
 
 
+_NORMAL = frozenset({"WaitForFirstConsumer", "WaitForPodScheduled", "Provisioning", "ProvisioningSucceeded"})
+"""Reasons of a claim's Events while nothing is wrong: it waits for its pod, or is being served."""
+
+
 def workload_troubles(children: Iterable[Child], uid: str) -> tuple[Trouble, ...]:
     """Of the workloads that the slice with this UID controls and whose controller is refused their pods: a quota, an
     admission policy, a missing account."""
@@ -48,6 +52,23 @@ def pod_troubles(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
         for place, trouble in _of_pod(pod)
     }
     return tuple(found[key] for key in sorted(found))
+
+
+def claim_trouble(claim: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Trouble | None:
+    """Why a volume claim has no volume, in the words of who should make one; None while that is as it should be."""
+    if claim.get("status", {}).get("phase") == "Bound":
+        return None
+    told = sorted((event for event in events if event.get("reason") not in _NORMAL), key=_when)
+    if not told:
+        return None
+    said = f"PersistentVolumeClaim {claim['metadata']['name']} has no volume"
+    return _trouble("VolumePending", said, str(told[-1].get("note") or told[-1].get("message") or told[-1]["reason"]))
+
+
+def _when(event: Mapping[str, Any]) -> str:
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), "")
 
 
 def _of_pod(pod: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Trouble]]:

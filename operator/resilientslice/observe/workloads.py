@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from resilientslice.kube.cache import Child
 from resilientslice.kube.kinds import DEPLOYMENT
-from resilientslice.reconcile.children import REVISION_ANNOTATION
+from resilientslice.reconcile.children import REVISION_ANNOTATION, note_of
 from resilientslice.reconcile.observed import Workload
 from resilientslice.render.names import LABEL_SERVICE, LABEL_TRACK, Track
 
@@ -34,4 +34,5 @@ def _workload(child: Child) -> tuple[WorkloadKey, Workload] | None:
         updated=counts.updated,
         digest=child.annotations.get(REVISION_ANNOTATION, "") if taken_up else "",
         outdated=max(0, counts.replicas - counts.updated),
+        stuck=taken_up and note_of(child).stuck,
     )

@@ -4,7 +4,7 @@ Thousands of children are held in memory, so whoever holds them keeps of each on
 differences and the troubles need of the whole object, worked out when it arrives from a watch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from resilientslice.reconcile.ownership import applied_fields, owned_shape
@@ -48,24 +48,25 @@ class Child(Protocol):
 class Note(NamedTuple):
     """`fields`: `ownership.owned_shape` of what we applied. `holds_replicas`: `replicas` is among it. `failure`: why
     its controller could not make its pods, if it said so. `stuck`: its controller says that its rollout does not get
-    on."""
+    on. `complete`: it says that the rollout has ended, whatever has become of its pods since."""
 
     fields: str = ""
     holds_replicas: bool = False
     failure: str = ""
     stuck: bool = False
+    complete: bool = False
 
 
 def noted(live: Mapping[str, Any]) -> str:
     """Of an object as the API server sends it, `managedFields` included."""
     fields = applied_fields(live, MANAGER)
-    flags = ("r" if "f:replicas" in fields.get("f:spec", {}) else "") + ("s" if _stuck(live) else "")
+    flags = "".join(flag for flag, is_set in _FLAGS.items() if is_set(live, fields))
     return "\t".join((owned_shape(live, fields), flags, _failure(live))).rstrip("\t")
 
 
 def note_of(child: Child) -> Note:
     fields, flags, failure = (*child.shape.split("\t", 2), "", "")[:3]
-    return Note(fields, "r" in flags, failure, "s" in flags)
+    return Note(fields, "r" in flags, failure, "s" in flags, "c" in flags)
 
 
 def _failure(live: Mapping[str, Any]) -> str:
@@ -76,6 +77,18 @@ def _failure(live: Mapping[str, Any]) -> str:
 def _stuck(live: Mapping[str, Any]) -> bool:
     """A Deployment whose `progressDeadlineSeconds` are over."""
     return bool(_condition(live, "Progressing", "False"))
+
+
+def _complete(live: Mapping[str, Any]) -> bool:
+    return bool(_condition(live, "Progressing", "True").get("reason") == "NewReplicaSetAvailable")
+
+
+_FLAGS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
+    "r": lambda _, fields: "f:replicas" in fields.get("f:spec", {}),
+    "s": lambda live, _: _stuck(live),
+    "c": lambda live, _: _complete(live),
+}
+"""What `Note` says in one letter each, of an object and the fields that were applied."""
 
 
 def _condition(live: Mapping[str, Any], kind: str, status: str) -> Mapping[str, Any]:

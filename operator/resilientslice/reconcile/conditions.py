@@ -1,21 +1,12 @@
 """The conditions, each by one function of what was seen; kstatus and GitOps tools read Ready, Reconciling, Stalled."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
-
-from resilientslice.api.status import Condition, ConditionType
+from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase, Reason
+from resilientslice.reconcile.finding import Finding
 from resilientslice.reconcile.observed import Trouble, TroubleKind
+from resilientslice.reconcile.readiness import DEADLINE, ready, stuck_canary_message, stuck_message, with_pods
 from resilientslice.reconcile.rollouts import Queued
-from resilientslice.reconcile.times import rfc3339
 from resilientslice.reconcile.view import View
-
-Truth = Literal["True", "False", "Unknown"]
-TRUE: Truth = "True"
-FALSE: Truth = "False"
-UNKNOWN: Truth = "Unknown"
-MESSAGE_LENGTH = 4096
 
 OURS = frozenset(
     {
@@ -31,24 +22,13 @@ OURS = frozenset(
 )
 """Others are written by others, and kept."""
 
-EVERYONE_TRUSTED = "spec.front.trustedProxies is not set: everyone is trusted with the tenant header."
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A condition before it has a time."""
-
-    type: ConditionType
-    status: Truth
-    reason: str
-    message: str = ""
-
 
 def findings_of(view: View) -> tuple[Finding, ...]:
+    stalled = _stalled(view)
     found = (
-        _ready(view),
-        _reconciling(view),
-        _stalled(view),
+        ready(view),
+        _reconciling(view, stalled),
+        stalled,
         _config_accepted(view),
         _canary_healthy(view),
         _conflict(ConditionType.NAME_CONFLICT, view.troubles(TroubleKind.NAME_CONFLICT)),
@@ -58,66 +38,13 @@ def findings_of(view: View) -> tuple[Finding, ...]:
     return tuple(finding for finding in found if finding is not None)
 
 
-def with_times(
-    findings: Iterable[Finding], previous: Iterable[Condition], *, generation: int, now: float
-) -> tuple[Condition, ...]:
-    """`lastTransitionTime` stays while a condition's status does."""
-    before = {condition.type: condition for condition in previous}
-    return tuple(_with_time(finding, before.get(finding.type.value), generation, now) for finding in findings)
-
-
-def _with_time(finding: Finding, before: Condition | None, generation: int, now: float) -> Condition:
-    same = before is not None and before.status == finding.status
-    return Condition(
-        type=finding.type.value,
-        status=finding.status,
-        reason=finding.reason,
-        message=finding.message[:MESSAGE_LENGTH],
-        observed_generation=generation,
-        last_transition_time=before.last_transition_time if before is not None and same else rfc3339(now),
-    )
-
-
-def _ready(view: View) -> Finding:
-    if view.rejected:
-        return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
-    if not view.proxies.total or view.proxies.ready == 0:
-        said = f"No Envoy {'is ready' if view.proxies.total else 'runs'} yet."
-        return _not_ready(_pods_reason(view, "NoProxies"), _with_pods(view, said))
-    if view.missing:
-        said = _with_pods(view, f"Not ready: {', '.join(view.missing)}.")
-        return _not_ready(_pods_reason(view, "PodsNotReady"), said)
-    if view.unfound:
-        return _not_ready("PodsNotFound", f"Not every Envoy has found the pods of {', '.join(view.unfound)} yet.")
-    if not view.serves:
-        return _not_ready("ConfigPending", "Not every Envoy has acknowledged its configuration yet.")
-    trust = EVERYONE_TRUSTED if _trusts_everyone(view) else ""
-    parts = (f"{view.memory.stable.name} serves.", view.waits, trust)
-    return Finding(ConditionType.READY, TRUE, "Serving", " ".join(part for part in parts if part))
-
-
-def _pods_reason(view: View, otherwise: str) -> str:
-    troubles = view.troubles(TroubleKind.PODS)
-    return troubles[0].reason if troubles else otherwise
-
-
-def _with_pods(view: View, message: str) -> str:
-    """With why pods don't come up, where that is known."""
-    return " ".join((message, *(trouble.message for trouble in view.troubles(TroubleKind.PODS)))).strip()
-
-
-def _not_ready(reason: str, message: str) -> Finding:
-    return Finding(ConditionType.READY, FALSE, reason, message)
-
-
-def _trusts_everyone(view: View) -> bool:
-    return view.slice_.spec.rate_limit is not None and not view.slice_.spec.front.trusted_proxies
-
-
-def _reconciling(view: View) -> Finding:
-    if view.rejected:
-        return Finding(ConditionType.RECONCILING, FALSE, "ConfigRejected", "Waits for an edit; see Stalled.")
-    under_way = _failing(view) or _under_way(view)
+def _reconciling(view: View, stalled: Finding) -> Finding:
+    """Never beside Stalled: whoever reads both takes the first that is true for the whole truth."""
+    failing = _failing(view)
+    if stalled.status == TRUE:
+        said = ("Waiting for an edit; see Stalled.", view.waits, failing[1] if failing else "")
+        return Finding(ConditionType.RECONCILING, FALSE, stalled.reason, " ".join(part for part in said if part))
+    under_way = failing or _under_way(view)
     if under_way:
         return Finding(ConditionType.RECONCILING, TRUE, *under_way)
     if view.state.reason is Reason.STALE_WEIGHT:
@@ -135,15 +62,22 @@ def _failing(view: View) -> tuple[str, str] | None:
 def _under_way(view: View) -> tuple[str, str] | None:
     """Reason and message."""
     if view.canary_moves:
-        return f"Canary{view.state.phase}", _with_pods(view, view.waits)
+        return f"Canary{view.state.phase}", with_pods(view, view.waits)
     if view.rolling:
-        return "RollingOut", _with_pods(view, f"Waits for {', '.join(view.rolling)}.")
+        return "RollingOut", with_pods(view, f"Waiting for {', '.join(view.rolling)}.")
     if view.observed.queued is not None:
         return "ProxyUpdateQueued", _in_line(view.observed.queued)
+    return _awaited(view)
+
+
+def _awaited(view: View) -> tuple[str, str] | None:
+    """The same of what Envoys and volumes are yet to tell."""
     if not view.accepted:
         return "ConfigPending", "Waits until every Envoy has acknowledged its configuration."
     if view.unfound:
         return "PodsNotFound", f"Waits until every Envoy has found the pods of {', '.join(view.unfound)}."
+    if view.growing:
+        return "StorageGrowing", " ".join(view.growing)
     return None
 
 
@@ -167,6 +101,10 @@ def _stalled(view: View) -> Finding:
         return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", said)
     if refused:
         return Finding(ConditionType.STALLED, TRUE, refused[0].reason, " ".join(trouble.message for trouble in refused))
+    if view.stuck:
+        return Finding(ConditionType.STALLED, TRUE, DEADLINE, stuck_message(view))
+    if view.stuck_canary:
+        return Finding(ConditionType.STALLED, TRUE, DEADLINE, stuck_canary_message(view))
     return Finding(ConditionType.STALLED, FALSE, "NotStalled")
 
 
@@ -194,6 +132,8 @@ def _canary_healthy(view: View) -> Finding | None:
         return None
     if state.phase is Phase.DRAINING:
         return Finding(ConditionType.CANARY_HEALTHY, UNKNOWN, state.reason.value, view.waits)
+    if view.stuck_canary:
+        return Finding(ConditionType.CANARY_HEALTHY, FALSE, DEADLINE, stuck_canary_message(view))
     if not state.live:
         lost = state.exposed
         return Finding(

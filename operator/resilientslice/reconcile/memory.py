@@ -55,6 +55,8 @@ class Memory:
     """The policy that every Envoy accepted last; None before the first."""
     refused: Refused | None = None
     """Set while the wanted configuration is refused."""
+    former: str = ""
+    """Revision that was stable before; empty if it never was as a whole, and pods of several may be left."""
 
 
 def memory_to_json(memory: Memory) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def others_to_json(memory: Memory) -> dict[str, Any]:
         "served": memory.served,
         "accepted": policy_to_json(memory.accepted) if memory.accepted else None,
         "refused": _REFUSED.dump_python(memory.refused, mode="json"),
+        "former": memory.former,
     }
 
 
@@ -98,6 +101,7 @@ def memory_from_json(data: Mapping[str, Any]) -> Memory:
             served=data["served"],
             accepted=policy_from_json(data.get("accepted")),
             refused=_REFUSED.validate_python(data.get("refused")),
+            former=data.get("former", ""),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UnreadableMemoryError(

@@ -1,6 +1,6 @@
 """What is told: whether a new status is worth writing now, and which Events its transitions make."""
 
-from resilientslice.api.status import Condition, ConditionType, SloStatus, Status
+from resilientslice.api.status import NEVER, Condition, ConditionType, SloStatus, Status
 from resilientslice.canary.state import Event, EventType
 
 LIVE_SECONDS = 60.0
@@ -33,9 +33,10 @@ def write_at(before: Status, after: Status, *, written: float, now: float) -> fl
 
 
 def transitions(before: Status, after: Status) -> tuple[Event, ...]:
-    """One Event for each condition that has turned, the good news last."""
+    """One Event for each condition that has turned, the good news last. What turns two for one reason is one."""
     found = [_event(kind, before, after) for kind in (*_GOOD_WHEN_FALSE, *_GOOD_WHEN_TRUE)]
-    return tuple(sorted((event for event in found if event), key=lambda event: event.type is EventType.NORMAL))
+    told = {event.reason: event for event in found if event}
+    return tuple(sorted(told.values(), key=lambda event: event.type is EventType.NORMAL))
 
 
 def _without_figures(status: Status) -> Status:
@@ -52,11 +53,13 @@ def _event(kind: ConditionType, before: Status, after: Status) -> Event | None:
     was, is_ = (old.status if old else unseen), (new.status if new else unseen)
     if new is not None and is_ == bad and was not in (bad, ""):
         return Event(EventType.WARNING, new.reason, new.message)
-    first = kind is ConditionType.READY and not was
-    if is_ == good and (was == bad or first):
+    # a rollout that has ended is news, and one that has begun is not: the slice isn't the worse for it
+    became_ready = kind is ConditionType.READY and was != good
+    if is_ == good and (was == bad or became_ready):
         return Event(EventType.NORMAL, _GOOD_NEWS[kind], new.message if new and new.message else f"{kind}: {good}")
     return None
 
 
 def _found(status: Status, kind: ConditionType) -> Condition | None:
-    return next((condition for condition in status.conditions if condition.type == kind.value), None)
+    known = (found for found in status.conditions if found.last_transition_time != NEVER)
+    return next((condition for condition in known if condition.type == kind.value), None)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from resilientslice.api.services import StoreName
 from resilientslice.canary.state import Attempts
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.rollouts import Queued
@@ -31,6 +32,32 @@ class Workload:
     digest: str
     outdated: int = 0
     """Replicas that still run an older template."""
+    stuck: bool = False
+    """Its controller says that the rollout of that template doesn't get on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One store that the slice runs."""
+
+    ready: int | None
+    """Instances that are ready; None where the store runs elsewhere and nobody can tell."""
+    rolling: bool = False
+    """Not all of them run what they are to run, or nobody has counted them since it was last written."""
+    remade: bool = False
+    """Its StatefulSet is being created again around a pod that goes on: nobody counts it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """The volume claim of a managed store, as it was read last."""
+
+    requested: str
+    """Size that the claim asks for, such as `5Gi`."""
+    capacity: str = ""
+    """Size that the volume has; empty before there is one."""
+    growth: str = ""
+    """What its growth waits for, in words; empty while it doesn't grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +161,12 @@ class Observed:
     ejections: tuple[EjectedHost, ...] = ()
     proxies_roll: bool = False
     """The Envoys' own pods are being replaced, or not all there."""
+    proxies_short: bool = False
+    """That is so only because pods of a rollout that had ended are not available."""
+    proxies_stuck: bool = False
+    """Their controller says that their rollout doesn't get on."""
+    stores: Mapping[StoreName, Store] = field(default_factory=dict)
+    volumes: Mapping[StoreName, Volume] = field(default_factory=dict)
     queued: Queued | None = None
     """They are to be replaced, and others go first."""
     troubles: tuple[Trouble, ...] = ()

@@ -4,18 +4,20 @@ Whoever carries a plan out pushes `envoy`, applies `objects`, writes `status`, k
 something happens or `next_deadline` comes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary import machine
 from resilientslice.canary.state import Event, State, Wanted
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.observed import Observed
+from resilientslice.reconcile.observed import Observed, Store
 from resilientslice.reconcile.offers import Offer, offer_of
 from resilientslice.reconcile.policy import Policy, governed, policy_of
+from resilientslice.reconcile.readiness import serves
 from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
 from resilientslice.reconcile.signals import signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
@@ -26,6 +28,7 @@ from resilientslice.render.metadata import Object
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import Revision, changed_services
+from resilientslice.render.stores import with_storage
 from resilientslice.render.tracks import CanaryTrack, Topology
 
 Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
@@ -63,6 +66,8 @@ class Plan:
     report: Callable[[], Status]
     events: tuple[Event, ...] = ()
     next_deadline: float | None = None
+    stores: Mapping[StoreName, Store] = field(default_factory=dict)
+    """As they were seen."""
     awaits_envoys: bool = False
     """Pods are ready, and an Envoy that callers are sent to has not found them yet; it tells when it is asked."""
 
@@ -101,10 +106,11 @@ def plan(
     view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
         desired=Desired(slice_, memory.stable, canary, offer.envoy, images),
-        memory=replace(memory, served=memory.served or view.serves),
+        memory=replace(memory, served=memory.served or serves(view)),
         report=lambda: status_of(view, now),
         events=decision.events,
         next_deadline=decision.next_deadline,
+        stores=observed.stores,
         awaits_envoys=bool(view.unfound or seen.canary_unfound),
     )
 
@@ -127,6 +133,12 @@ def _offer(
         return made(governed(slice_, policy), render_envoy)
 
     return offer_of(made(slice_, render), policy_of(slice_.spec), memory, observed.proxies, fall_back)
+
+
+def sized(desired: Desired, sizes: Mapping[StoreName, str]) -> Desired:
+    """With volumes of those sizes, where they can't be as the slice asks."""
+    slice_ = with_storage(desired.slice_, sizes)
+    return desired if slice_ is desired.slice_ else replace(desired, slice_=slice_)
 
 
 def _adopt(wanted: Revision, now: float) -> Memory:
@@ -153,8 +165,15 @@ def _remember(before: Memory, state: State, wanted: Revision, observed: Observed
         canary=known[state.canary] if state.canary else None,
         state=state,
         history=remembered(before.history, before.stable) if replaced else before.history,
+        former=_former(before, state, settled=settled),
         sizes=before.sizes if state.canary == before.state.canary else _stable_sizes(state, observed),
     )
+
+
+def _former(before: Memory, state: State, *, settled: bool) -> str:
+    if state.stable == before.stable.name:
+        return before.former
+    return before.stable.name if settled else ""
 
 
 def _stable_sizes(state: State, observed: Observed) -> dict[str, int]:

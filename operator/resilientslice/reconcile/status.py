@@ -1,7 +1,13 @@
 """What the resource says of itself, computed from what was seen. Nothing here decides anything."""
 
+from collections.abc import Sequence
+
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import (
+    FALSE,
+    NEVER,
+    TRUE,
+    UNKNOWN,
     CanaryStatus,
     ConditionType,
     ConfigStatus,
@@ -11,20 +17,14 @@ from resilientslice.api.status import (
     RevisionStatus,
     ServiceStatus,
     Status,
+    StoreStatus,
 )
 from resilientslice.canary.state import State
-from resilientslice.reconcile.conditions import (
-    FALSE,
-    MESSAGE_LENGTH,
-    OURS,
-    TRUE,
-    Finding,
-    findings_of,
-    with_times,
-)
+from resilientslice.reconcile.conditions import OURS, findings_of
+from resilientslice.reconcile.finding import MESSAGE_LENGTH, Finding, with_times
 from resilientslice.reconcile.observed import EjectedHost, Observed, Trouble, TroubleKind
 from resilientslice.reconcile.times import rfc3339
-from resilientslice.reconcile.view import View
+from resilientslice.reconcile.view import StoreView, View
 from resilientslice.render.names import Track
 from resilientslice.render.presence import Presence, present_services
 
@@ -48,24 +48,17 @@ def status_of(view: View, now: float) -> Status:
             "ejections": _ejections(view.observed),
             "ejected": len(view.observed.ejections),
             "services": _services(view),
+            "stores": _stores(view),
         }
     )
 
 
 def suspended_status(slice_: ResilientSlice, now: float) -> Status:
     """Everything is left as it was last seen; only Reconciling changes."""
-    generation = slice_.metadata.generation
-    finding = Finding(
-        ConditionType.RECONCILING, FALSE, "Suspended", "spec.suspend is set: nothing is changed, what runs goes on."
-    )
-    kept = tuple(c for c in slice_.status.conditions if c.type != finding.type.value)
-    suspended = with_times([finding], slice_.status.conditions, generation=generation, now=now)
-    return slice_.status.model_copy(
-        update={
-            "observed_generation": generation,
-            "phase": Phase.SUSPENDED,
-            "conditions": (*kept, *suspended),
-        }
+    why = "spec.suspend is set: nothing is changed, what runs goes on."
+    finding = Finding(ConditionType.RECONCILING, FALSE, "Suspended", why)
+    return _without_a_pass(
+        slice_.status, [finding], Phase.SUSPENDED, "Suspended", generation=slice_.metadata.generation, now=now
     )
 
 
@@ -82,18 +75,24 @@ def invalid_status(previous: Status, generation: int, problems: str, now: float)
 def stalled_status(previous: Status, generation: int, reason: str, advice: str, now: float) -> Status:
     """Of a slice that nothing can be done about. What was observed before stays: the last good configuration serves."""
     findings = (
-        Finding(ConditionType.RECONCILING, FALSE, reason, "Waits for an edit; see Stalled."),
+        Finding(ConditionType.RECONCILING, FALSE, reason, "Waiting for an edit; see Stalled."),
         Finding(ConditionType.STALLED, TRUE, reason, f"Nothing was changed, what ran before goes on. {advice}"),
     )
-    types = {finding.type.value for finding in findings}
-    kept = (condition for condition in previous.conditions if condition.type not in types)
-    return previous.model_copy(
-        update={
-            "observed_generation": generation,
-            "phase": Phase.STALLED,
-            "conditions": (*with_times(findings, previous.conditions, generation=generation, now=now), *kept),
-        }
-    )
+    return _without_a_pass(previous, findings, Phase.STALLED, reason, generation=generation, now=now)
+
+
+def _without_a_pass(
+    previous: Status, findings: Sequence[Finding], phase: Phase, reason: str, *, generation: int, now: float
+) -> Status:
+    """Nothing was looked at. A slice that never was is not taken for one that is as it is to be."""
+    seen = [condition for condition in previous.conditions if condition.last_transition_time != NEVER]
+    found = list(findings)
+    if not any(condition.type == ConditionType.READY for condition in seen):
+        found.insert(0, Finding(ConditionType.READY, UNKNOWN, reason, "The operator has made nothing of it yet."))
+    types = {finding.type.value for finding in found}
+    kept = (condition for condition in seen if condition.type not in types)
+    conditions = (*with_times(found, seen, generation=generation, now=now), *kept)
+    return previous.model_copy(update={"observed_generation": generation, "phase": phase, "conditions": conditions})
 
 
 def contended_status(previous: Status, generation: int, trouble: Trouble, now: float) -> Status:
@@ -120,7 +119,8 @@ def _phase(view: View, findings: tuple[Finding, ...]) -> Phase:
         return Phase.STALLED
     if statuses[ConditionType.READY] == FALSE:
         return Phase.DEGRADED if view.memory.served else Phase.PENDING
-    return Phase.PROGRESSING if statuses[ConditionType.RECONCILING] == TRUE else Phase.READY
+    moves = statuses[ConditionType.READY] == UNKNOWN or statuses[ConditionType.RECONCILING] == TRUE
+    return Phase.PROGRESSING if moves else Phase.READY
 
 
 def _canary(view: View) -> CanaryStatus:
@@ -178,4 +178,20 @@ def _service(view: View, present: Presence) -> ServiceStatus:
         ready=stable.ready if stable else 0,
         desired=stable.desired if stable else wanted,
         canary_ready=canary.ready if canary and Track.CANARY in present.tracks else 0,
+    )
+
+
+def _stores(view: View) -> tuple[StoreStatus, ...]:
+    return tuple(_store(view, store) for store in view.stores.values())
+
+
+def _store(view: View, store: StoreView) -> StoreStatus:
+    """What the volume really has stands beside what was asked for: growing takes time, and may be impossible."""
+    volume = view.observed.volumes.get(store.name)
+    return StoreStatus(
+        name=store.name.value,
+        ready=store.ready,
+        desired=store.desired,
+        storage=volume.capacity if volume else "",
+        requested_storage=volume.requested if volume else "",
     )

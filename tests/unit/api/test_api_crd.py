@@ -117,6 +117,7 @@ def test_lists() -> None:
         "spec.rateLimit.tenants": ["name"],
         "status.conditions": ["type"],
         "status.services": ["name"],
+        "status.stores": ["name"],
         "status.ejections": ["service", "host"],
         "status.slo.burnRates": ["window"],
     }
@@ -160,8 +161,25 @@ def test_what_says_nothing_is_not_set(path: str) -> None:
     assert "default" not in at(path)
 
 
-def test_the_status_has_no_defaults() -> None:
-    assert [path for path, node in nodes(STATUS) if "default" in node] == []
+def test_the_status_has_one_default_which_says_that_nothing_was_seen() -> None:
+    assert [node.pop("default") for node in [dict(STATUS)]] == [
+        {
+            "observedGeneration": 0,
+            "phase": "Pending",
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": status,
+                    "reason": "Pending",
+                    "message": "Waiting for the operator.",
+                    "observedGeneration": 0,
+                    "lastTransitionTime": "1970-01-01T00:00:00Z",
+                }
+                for kind, status in (("Ready", "Unknown"), ("Reconciling", "True"))
+            ],
+        }
+    ]
+    assert [path for path, node in nodes({**STATUS, "default": None}) if node.get("default")] == []
     assert "status" not in structural_schema()["required"]
 
 

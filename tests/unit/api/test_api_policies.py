@@ -250,6 +250,28 @@ def test_changes(document, old, new, expected) -> None:
     assert change(document, old, new) == expected
 
 
+@pytest.mark.parametrize(
+    ("told", "storage", "allowed"),
+    [
+        ([{"name": "postgres", "storage": "3Gi"}], "3Gi", True),
+        ([{"name": "postgres", "storage": "3Gi"}], "4Gi", True),
+        ([{"name": "postgres", "storage": "3Gi"}], "3071Mi", False),
+        ([{"name": "postgres", "storage": ""}], "1Gi", True),
+        ([{"name": "redis", "storage": "1Gi"}], "3Gi", False),
+        ([], "3Gi", False),
+    ],
+)
+def test_a_size_that_never_came_to_be_can_be_taken_back(document, told, storage, allowed) -> None:
+    old = parse_slice({**document(**managed(storage="9Gi")), "status": {"stores": told}})
+    new = parse_slice(document(**managed(storage=storage)))
+    check_change(old, new, volumes=False)
+    if allowed:
+        check_change(old, new)
+        return
+    with pytest.raises(InvalidSliceError, match="storage can only grow"):
+        check_change(old, new)
+
+
 def test_another_slice_is_no_change(document) -> None:
     other = document(**managed(storage="1Mi"))
     other["metadata"]["name"] = "other"

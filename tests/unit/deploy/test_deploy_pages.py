@@ -11,9 +11,16 @@ from resilientslice.render.images import DEFAULT_IMAGES
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "resilientslice"
-PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys")
+PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys", "stores")
 REASONS = {
-    "reconcile/conditions.py": (r'_not_ready\("(\w+)"', r'_pods_reason\(view, "(\w+)"\)', r'STALLED, TRUE, "(\w+)"'),
+    "reconcile/conditions.py": (r'STALLED, TRUE, "(\w+)"', r'return "([A-Z]\w+)", '),
+    "reconcile/readiness.py": (
+        r'_not_ready\("(\w+)"',
+        r'_pods_reason\(view, "(\w+)"\)',
+        r'UNKNOWN, "(\w+)"',
+        r'DEADLINE = "(\w+)"',
+    ),
+    "reconcile/volumes.py": (r'REFUSED, "(\w+)"',),
     "reconcile/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
     "observe/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
     "kube/meaning.py": (r'Meaning\("(\w+)"', r'^[A-Z_]+ = "([A-Z]\w+)"'),

@@ -2,15 +2,17 @@
 
 import pytest
 
+from resilientslice.api.services import StoreName
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import SliceKey
 from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Seen
 from resilientslice.observe.rollouts import proxy_deployment, rolls, stuck
-from resilientslice.observe.troubles import pod_troubles, workload_troubles
+from resilientslice.observe.stores import observe_stores
+from resilientslice.observe.troubles import claim_trouble, pod_troubles, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
 from resilientslice.reconcile.children import noted
-from resilientslice.reconcile.observed import Proxies, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.observed import Proxies, Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track
 
 KEY = SliceKey("ns", "shop")
@@ -213,3 +215,97 @@ def test_proxies_that_are_nobodys_or_end_hold_no_place(other):
 def test_a_service_that_rolls_is_not_the_proxies():
     (child,) = children(deployment(status={"updatedReplicas": 1}))
     assert not gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll
+
+
+def test_a_rollout_that_does_not_get_on_is_seen_of_services_and_proxies():
+    service, proxy = deployment(status=LATE), deployment("shop-proxy", labels=PROXY, status=LATE)
+    observed = gather(None, children(service, proxy), "u", Seen(), Obstacles(), now=0.0)
+    assert (observed.workloads["api", Track.STABLE].stuck, observed.proxies_stuck) == (True, True)
+    again = gather(None, children(deployment(generation=3, status=LATE)), "u", Seen(), Obstacles(), now=0.0)
+    assert not again.workloads["api", Track.STABLE].stuck, "said of what was asked before"
+
+
+ENDED = {"conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "short"),
+    [
+        ({"availableReplicas": 2} | ENDED, True),
+        ({"availableReplicas": 2}, False),  # the first rollout has not ended
+        (ENDED, False),  # nothing is missing
+        ({"availableReplicas": 2, "updatedReplicas": 2} | ENDED, False),
+        ({"availableReplicas": 2, "observedGeneration": 1} | ENDED, False),
+    ],
+)
+def test_proxies_that_were_lost_are_told_from_proxies_that_are_replaced(status, short):
+    child = deployment("shop-proxy", labels=PROXY, status=WHOLE | status)
+    observed = gather(None, children(child), "u", Seen(), Obstacles(), now=0.0)
+    assert observed.proxies_short is short
+
+
+def stateful_set(name="shop-postgres", *, uid="u", generation=1, status=None, kind="StatefulSet", **metadata):
+    made = deployment(
+        name, labels={"app.kubernetes.io/component": "store"}, uid=uid, generation=generation, replicas=1, **metadata
+    )
+    counted = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+    return made | {"kind": kind, "status": counted if status is None else status}
+
+
+@pytest.mark.parametrize(
+    ("status", "store"),
+    [
+        (None, Store(1)),
+        ({}, Store(0, rolling=True)),
+        ({"observedGeneration": 1, "updatedReplicas": 1}, Store(0)),
+        ({"observedGeneration": 1, "readyReplicas": 1, "updatedReplicas": 0}, Store(1, rolling=True)),
+    ],
+)
+def test_a_store_is_counted(status, store):
+    found = observe_stores(children(stateful_set(status=status)), "u")
+    assert found == {StoreName.POSTGRES: store}
+
+
+def test_instances_of_cloudnativepg_are_counted():
+    status = {"instances": 3, "readyInstances": 2}
+    assert observe_stores(children(stateful_set(kind="Cluster", status=status)), "u") == {StoreName.POSTGRES: Store(2)}
+
+
+def test_a_store_of_nobody_or_on_its_way_out_is_not_there():
+    assert (
+        observe_stores(children(stateful_set(uid="other"), stateful_set("shop-redis", deletionTimestamp="x")), "u")
+        == {}
+    )
+
+
+def test_a_stateful_set_that_is_created_again_is_not_missed():
+    """Until its controller has counted the pod that goes on."""
+    remade = {StoreName.POSTGRES: Store(0, remade=True)}
+    assert observe_stores([], "u", ["shop-postgres"]) == remade
+    leaving = children(stateful_set(deletionTimestamp="x"))
+    assert observe_stores(leaving, "u", ["shop-postgres"])[StoreName.POSTGRES].remade
+    assert observe_stores(children(stateful_set(status={})), "u", ["shop-postgres"])[StoreName.POSTGRES].remade
+    counted = children(stateful_set(status={"observedGeneration": 1, "updatedReplicas": 1}))
+    assert observe_stores(counted, "u", ["shop-postgres"]) == {StoreName.POSTGRES: Store(0)}
+
+
+@pytest.mark.parametrize(
+    ("phase", "reasons", "told"),
+    [
+        ("Bound", ["ProvisioningFailed"], None),
+        ("Pending", [], None),
+        ("Pending", ["WaitForFirstConsumer", "Provisioning"], None),
+        ("Pending", ["ProvisioningFailed", "WaitForFirstConsumer"], "ProvisioningFailed"),
+        ("Pending", ["FailedBinding"], "FailedBinding"),
+        ("Pending", ["ProvisioningFailed", "ExternalProvisioning"], "ExternalProvisioning"),
+    ],
+)
+def test_what_a_claim_waits_for_is_quoted_the_newest_first(phase, reasons, told):
+    claim = {"metadata": {"name": "data-shop-postgres-0"}, "status": {"phase": phase}}
+    events = [
+        {"reason": reason, "note": f"said {reason}", "eventTime": f"2026-01-0{number}T00:00:00Z"}
+        for number, reason in enumerate(reasons, start=1)
+    ]
+    found = claim_trouble(claim, events)
+    said = f"PersistentVolumeClaim data-shop-postgres-0 has no volume: said {told}"
+    assert (found and found.message) == (said if told else None)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from resilientslice.api.status import Condition, ConditionType
-from resilientslice.reconcile.conditions import EVERYONE_TRUSTED
 from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.readiness import EVERYONE_TRUSTED
 from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
 from resilientslice.render.names import Track
@@ -116,12 +116,12 @@ def test_a_slice_without_envoys_is_degraded(cluster):
     assert (cluster.plan.status.phase, cluster.condition("Ready")) == ("Degraded", ("False", "NoProxies"))
 
 
-def test_a_rolling_update_is_progress_and_ready(cluster):
+def test_a_rolling_update_is_progress_and_not_done(cluster):
     cluster.pods_start = False
     cluster.spec.pop("canary")
     cluster.edit(images={"payments": "2"}).settle()
     assert cluster.plan.status.phase == "Progressing"
-    assert cluster.condition("Ready") == ("True", "Serving")
+    assert cluster.condition("Ready") == ("Unknown", "RollingOut")
     assert cluster.condition("Reconciling") == ("True", "RollingOut")
     cluster.pods_start = True
     cluster.settle()
@@ -359,5 +359,5 @@ def test_proxies_that_are_replaced_say_so_and_why_they_dont_come_up(cluster):
     cluster.settle()
     trouble = Trouble(TroubleKind.PODS, "ImagePullFailed", "shop-proxy: its image can't be pulled.")
     cluster.see(proxies_roll=True, troubles=(trouble,)).reconcile()
-    assert conditions(cluster) == READY | {"Reconciling": "True"}
-    assert message(cluster, "Reconciling") == f"Waits for the proxies. {trouble.message}"
+    assert conditions(cluster) == READY | {"Ready": "Unknown", "Reconciling": "True"}
+    assert message(cluster, "Reconciling") == f"Waiting for the proxies. {trouble.message}"

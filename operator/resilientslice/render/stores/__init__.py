@@ -32,6 +32,21 @@ def managed_stores(slice_: ResilientSlice) -> tuple[StoreName, ...]:
     return tuple(store for store in StoreName if managed(slice_, store) is not None)
 
 
+def with_storage(slice_: ResilientSlice, sizes: Mapping[StoreName, str]) -> ResilientSlice:
+    """The slice with other sizes of its managed stores' volumes; the same one where nothing differs."""
+    changed: dict[str, Any] = {}
+    for store, size in sizes.items():
+        settings = managed(slice_, store)
+        if settings is not None and settings.storage != size:
+            variants = getattr(slice_.spec.stores, store.value)
+            resized = settings.model_copy(update={"storage": size})
+            changed[store.value] = variants.model_copy(update={"managed": resized})
+    if not changed:
+        return slice_
+    stores = slice_.spec.stores.model_copy(update=changed)
+    return slice_.model_copy(update={"spec": slice_.spec.model_copy(update={"stores": stores})})
+
+
 def url_secret(slice_: ResilientSlice, store: StoreName) -> SecretKey | None:
     """Where the connection URL is; None when the slice has no such store."""
     variants: Any = getattr(slice_.spec.stores, store.value)

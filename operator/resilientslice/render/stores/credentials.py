@@ -3,9 +3,10 @@ from a slice, so that neither `rslice render` nor a repository ever shows one.""
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.render.metadata import Component, Object, labels, metadata
+from resilientslice.render.metadata import Object, metadata
 from resilientslice.render.names import store_name
 from resilientslice.render.stores import APPLICATION, STORE_PORTS
+from resilientslice.render.stores.kept import KEPT, kept_labels
 
 
 def render_credentials(slice_: ResilientSlice, store: StoreName, *, password: str, superuser_password: str) -> Object:
@@ -29,7 +30,7 @@ def render_credentials(slice_: ResilientSlice, store: StoreName, *, password: st
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(slice_, host, labels(slice_, store.value, Component.STORE)),
+        "metadata": metadata(slice_, host, kept_labels(slice_, store), KEPT),
         "type": "Opaque",
         "stringData": data,
     }

@@ -1,8 +1,10 @@
 """What a managed PostgreSQL and a managed Redis have in common: one pod, one volume that outlives it, one Service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from resilientslice.api.scalars import quantity_value
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.stores import ManagedPostgres, ManagedRedis
@@ -51,6 +53,30 @@ def render_stateful_set(slice_: ResilientSlice, workload: Workload) -> Object:
             "volumeClaimTemplates": [_claim(slice_, workload)],
         },
     }
+
+
+def claim_name(slice_name: str, store: StoreName) -> str:
+    """The volume claim that the StatefulSet's controller makes for its one pod."""
+    return f"{DATA}-{store_name(slice_name, store)}-0"
+
+
+def same_claims(live: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether claim templates as stored are those that are wanted, whatever the API server added to them."""
+    return len(live) == len(wanted) and all(_same_claim(*pair) for pair in zip(live, wanted, strict=True))
+
+
+def _same_claim(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    labelled = live["metadata"].get("labels") or {}
+    if live["metadata"]["name"] != wanted["metadata"]["name"]:
+        return False
+    if any(labelled.get(name) != value for name, value in wanted["metadata"]["labels"].items()):
+        return False
+    return _settled_by(live["spec"]) == _settled_by(wanted["spec"])
+
+
+def _settled_by(spec: Mapping[str, Any]) -> tuple[object, ...]:
+    size = quantity_value(spec["resources"]["requests"]["storage"])
+    return size, list(spec["accessModes"]), spec.get("storageClassName")
 
 
 def render_store_service(slice_: ResilientSlice, store: StoreName) -> Object:
