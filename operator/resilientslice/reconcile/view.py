@@ -7,7 +7,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, Reason, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Proxies, Trouble, TroubleKind, Workload
-from resilientslice.reconcile.signals import pending, unfound
+from resilientslice.reconcile.signals import asked_of, pending, unfound
 from resilientslice.render.names import Track
 from resilientslice.render.tracks import CanaryTrack
 
@@ -60,7 +60,8 @@ class View:
     @cached_property
     def rolling(self) -> tuple[str, ...]:
         """What doesn't all run what it is to run, or isn't ready: stable services, and the proxies."""
-        services = pending(self.observed.workloads, self.memory.stable, Track.STABLE, self.memory.stable.services)
+        stable, asked = self.memory.stable, asked_of(self.slice_)
+        services = pending(self.observed.workloads, stable, Track.STABLE, stable.services, asked=asked)
         return (*services, "the proxies") if self.observed.proxies_roll else services
 
     @property
