@@ -168,10 +168,12 @@ def _abort_cause(state: State, wanted: Wanted) -> str:
 
 def _deadline(state: State, wanted: Wanted, signals: Signals, now: float) -> float | None:
     """When time alone can change something, in seconds since the epoch; None if it can't."""
-    if state.phase is Phase.DRAINING:
-        at = drain_deadline(state, signals)
-    elif state.canary and state.reason is Reason.STEPS and wanted.canary is not None:
-        at = automatic.deadline(state, goal_of(state, wanted), wanted.canary, signals)
-    else:
-        at = None
+    at = drain_deadline(state, signals) if state.phase is Phase.DRAINING else _step_deadline(state, wanted, signals)
     return at if at is not None and at > now else None
+
+
+def _step_deadline(state: State, wanted: Wanted, signals: Signals) -> float | None:
+    if not state.canary or state.reason is not Reason.STEPS or wanted.canary is None:
+        return None
+    goal = goal_of(state, wanted)
+    return automatic.deadline(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else None
