@@ -19,7 +19,7 @@ from resilientslice.reconcile.policy import Policy, governed, policy_of
 from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
 from resilientslice.reconcile.signals import asked_of, signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
-from resilientslice.reconcile.transit import carried_over, rendered_stable, transit_deadline
+from resilientslice.reconcile.transit import carried_over, noticed, rendered_stable, transit_deadline
 from resilientslice.reconcile.view import View
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
@@ -93,7 +93,7 @@ def plan(
     if slice_.spec.suspend:
         return Plan(desired=None, memory=observed.memory, report=lambda: suspended_status(slice_, now))
     wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
-    before = observed.memory or _adopt(wanted, now)
+    before = noticed(observed.memory or _adopt(wanted, now), observed)
     seen = signals_of(before, observed, asked_of(slice_))
     before = replace(before, state=replace(before.state, settled=before.state.settled or bool(seen.settled)))
     decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)

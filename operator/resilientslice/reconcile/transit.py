@@ -11,7 +11,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed
-from resilientslice.reconcile.signals import rolled_out
+from resilientslice.reconcile.signals import asked_of, pending, rolled_out
 from resilientslice.render.leaving import grace_seconds, in_transit, kept, removed_services
 from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision, moved_services
@@ -24,9 +24,18 @@ SLACK_SECONDS = 2.0
 """For the last Envoy and kube-proxy to learn that a pod has ended."""
 
 
+def noticed(before: Memory, observed: Observed) -> Memory:
+    """Return `before` with what is plain to see: every Envoy knows where a service has moved to, a track has grown."""
+    aims, sizes = before.aims, before.sizes
+    if aims and observed.proxies.all_run(before.config):
+        own = {name: target_of(service.spec) for name, service in before.stable.services.items()}
+        aims = {name: aim for name, aim in aims.items() if aim != own.get(name)}
+    return replace(before, aims=aims, sizes=_grown(sizes, before.state, observed) if before.canary else sizes)
+
+
 def carried_over(before: Memory, after: Memory, observed: Observed, slice_: ResilientSlice, now: float) -> Memory:
-    """Return `after`, whose state and revisions are decided, with what stays."""
-    leaving, rolled_at = _leaving(before, after, observed, now)
+    """Return `after`, whose state and revisions are decided, with what stays. `before` as `noticed`."""
+    leaving, rolled_at = _leaving(before, after, observed, slice_, now)
     sizes, until = _sizes(before, after.state, observed, slice_, now)
     return replace(
         after,
@@ -58,25 +67,27 @@ def _protected(before: Memory) -> bool:
 
 
 def _leaving(
-    before: Memory, after: Memory, observed: Observed, now: float
+    before: Memory, after: Memory, observed: Observed, slice_: ResilientSlice, now: float
 ) -> tuple[tuple[Revision, ...], float | None]:
     stable, candidates, rolled_at = after.stable, before.leaving, before.rolled_at
     if stable.name != before.stable.name:
         older = tuple(revision for revision in before.leaving if revision.name != before.stable.name)
         candidates, rolled_at = ((before.stable, *older) if _protected(before) else older), None
     leaving = kept(stable, candidates) if candidates else ()
-    if rolled_at is None and _all_rolled_out(after, observed):
+    if leaving and rolled_at is None and _all_there(after, observed, slice_):
         rolled_at = now
     if not leaving or (rolled_at is not None and now >= _gone_until(replace(after, leaving=leaving), rolled_at)):
         return (), None
     return leaving, rolled_at
 
 
-def _all_rolled_out(memory: Memory, observed: Observed) -> bool:
-    """No pod of a former revision serves. A canary that is handed over, or drained, may be of one."""
+def _all_there(memory: Memory, observed: Observed, slice_: ResilientSlice) -> bool:
+    """The stable revision is, and no pod of a former one serves. A canary that is handed over, or drained, may be of
+    one."""
     if memory.state.phase in (Phase.PROMOTING, Phase.DRAINING):
         return False
-    return all(rolled_out(observed.workloads, memory.stable, name) for name in memory.stable.services)
+    stable, asked = memory.stable, asked_of(slice_)
+    return not pending(observed.workloads, stable, Track.STABLE, stable.services, asked=asked)
 
 
 def _stage(memory: Memory, now: float) -> Stage:
@@ -98,40 +109,36 @@ def _gone_until(memory: Memory, rolled_at: float) -> float:
 
 
 def _aims(before: Memory, stable: Revision, observed: Observed) -> dict[str, Target]:
-    """The former port as long as pods listen there; then the new one; and then nothing, once every Envoy knows it."""
+    """The former port as long as pods listen there; then the new one, until every Envoy knows it."""
     aims = dict(before.aims)
     if _protected(before) and stable.name != before.stable.name:
         for name in sorted(moved_services(before.stable, stable)):
             former = target_of(before.stable.services[name].spec)
             if former is not None:
                 aims.setdefault(name, former)
-    known = stable.name == before.stable.name and observed.proxies.all_run(before.config)
-    found = {name: _aim(name, aim, stable, observed, known=known) for name, aim in sorted(aims.items())}
+    found = {name: _aim(name, aim, stable, observed) for name, aim in sorted(aims.items())}
     return {name: aim for name, aim in found.items() if aim is not None}
 
 
-def _aim(name: str, aim: Target, stable: Revision, observed: Observed, *, known: bool) -> Target | None:
-    """`known`: every Envoy sends to `aim`."""
+def _aim(name: str, aim: Target, stable: Revision, observed: Observed) -> Target | None:
     own = target_of(stable.services[name].spec) if name in stable.services else None
-    if own is None or (aim == own and known):
-        return None
-    return own if rolled_out(observed.workloads, stable, name) else aim
+    return own if own is None or rolled_out(observed.workloads, stable, name) else aim
 
 
 def _sizes(
     before: Memory, state: State, observed: Observed, slice_: ResilientSlice, now: float
 ) -> tuple[Mapping[str, int], float | None]:
     if state.canary:
-        return {**before.sizes, **_present_sizes(before.sizes, state, observed)}, None
+        return _grown(before.sizes, state, observed), None
     until = now + SIZES_SECONDS if before.sizes_until is None else before.sizes_until
     sizes = {name: size for name, size in before.sizes.items() if _autoscaled(slice_, name)}
     return (sizes, until) if sizes and now < until else ({}, None)
 
 
-def _present_sizes(known: Mapping[str, int], state: State, observed: Observed) -> dict[str, int]:
+def _grown(known: Mapping[str, int], state: State, observed: Observed) -> dict[str, int]:
     """What traffic comes back to must be as large as what carries it, and a promotion's canary carries it all."""
     tracks = tuple(Track) if state.phase is Phase.PROMOTING else (Track.STABLE,)
-    found: dict[str, int] = {}
+    found = dict(known)
     for name in sorted(state.services):
         workloads = [observed.workloads.get((name, track)) for track in tracks]
         size = max([known.get(name, 0), *(workload.desired for workload in workloads if workload is not None)])
