@@ -34,4 +34,5 @@ def _workload(child: Child) -> tuple[WorkloadKey, Workload] | None:
         digest=child.annotations.get(REVISION_ANNOTATION, ""),
         outdated=max(0, counts.replicas - counts.updated),
         counted=counts.observed_generation >= child.template_generation,
+        current=counts.observed_generation >= child.generation,
     )

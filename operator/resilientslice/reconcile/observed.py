@@ -34,6 +34,8 @@ class Workload:
     """Replicas that still run an older template."""
     counted: bool = True
     """The counts are of the template of `digest`. How many replicas there are to be may have changed since."""
+    current: bool = True
+    """Nothing at all has changed since they were made."""
 
     @property
     def surely_ready(self) -> int:

@@ -98,6 +98,17 @@ def unfound(observed: Observed, track: Track, services: Iterable[str]) -> tuple[
     )
 
 
+def uncounted(workloads: Workloads, services: Iterable[str], asked: Asked) -> tuple[str, ...]:
+    """Services of which something was changed since their replicas were counted; an autoscaler does so all the time."""
+    return tuple(
+        f"{name} (not updated yet)"
+        for name in sorted(services)
+        if (workload := workloads.get((name, Track.STABLE))) is not None
+        and not workload.current
+        and not (name in asked and asked[name].autoscaling)
+    )
+
+
 def rolled_out(workloads: Workloads, revision: Revision, service: str) -> bool:
     """No stable pod of another template serves any more, for sure."""
     workload = workloads.get((service, Track.STABLE))

@@ -7,7 +7,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, Reason, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Proxies, Trouble, TroubleKind, Workload
-from resilientslice.reconcile.signals import asked_of, pending, unfound
+from resilientslice.reconcile.signals import asked_of, pending, uncounted, unfound
 from resilientslice.render.names import Track
 from resilientslice.render.tracks import CanaryTrack
 
@@ -62,6 +62,7 @@ class View:
         """What doesn't all run what it is to run, or isn't ready: stable services, and the proxies."""
         stable, asked = self.memory.stable, asked_of(self.slice_)
         services = pending(self.observed.workloads, stable, Track.STABLE, stable.services, asked=asked)
+        services = services or uncounted(self.observed.workloads, stable.services, asked)
         return (*services, "the proxies") if self.observed.proxies_roll else services
 
     @property

@@ -47,10 +47,11 @@ class Presence:
         return tuple(spec for revision in self.tracks.values() for spec in revision.specs)
 
     def runs(self, track: Track) -> ServiceRevision | None:
-        """What the pods of a track are to be; None if it is to have none."""
+        """What the pods of a track are to be; None if it is to have none. Of a removed service those that are called
+        stay for their callers."""
         revision = self.tracks.get(track)
-        if revision is None or (revision.transit.removed and revision.transit.stage is Stage.GONE):
-            return None
+        if revision is not None and revision.transit.removed:
+            return revision if revision.called and revision.transit.stage is not Stage.GONE else None
         return revision
 
     def port_of(self, track: Track) -> int | None:

@@ -73,6 +73,7 @@ def test_what_was_patched_a_moment_ago_is_not_counted():
 def test_a_change_of_replicas_alone_leaves_the_counts_what_they_are_of():
     found = watched(deployment(), *(deployment(generation=number, replicas=number) for number in range(3, 9)))
     assert [(seen.desired, seen.counted) for seen in found] == [(n, True) for n in (3, 3, 4, 5, 6, 7, 8)]
+    assert [seen.current for seen in found] == [True, *(False for _ in range(6))]
 
 
 def test_a_new_template_is_not_counted_before_it_is_taken_up_however_often_replicas_change():

@@ -522,3 +522,25 @@ def test_a_first_revision_that_never_was_ready_is_replaced_at_once(fresh):
     made = fresh.edit(images={"payments": "4"}).settle()
     assert made.memory.stable.content["payments"]["image"].endswith(":3"), "now there is something to protect"
     assert made.status.canary.phase == "Paused"
+
+
+def test_an_edit_of_replicas_is_not_called_done_before_its_deployment_was_counted(cluster):
+    key = ("payments", Track.STABLE)
+    late = replace(cluster.observed.workloads[key], current=False)
+    cluster.see(workloads={**cluster.observed.workloads, key: late}).reconcile()
+    assert cluster.condition("Reconciling") == ("True", "RollingOut")
+    assert cluster.condition("Ready") == ("True", "Serving")
+
+
+def test_a_removed_service_that_nobody_could_call_ends_at_once_and_may_go_on_calling_meanwhile(plain):
+    plain.service("worker")["dependsOn"] = ["payments"]
+    plain.edit().settle()
+    plain.settle(seconds=60)
+    plain.spec["services"] = [one for one in plain.spec["services"] if one["name"] != "worker"]
+    plain.edit().reconcile()
+    assert "shop-worker-stable" not in plain.deployments()
+    assert "worker" in json.dumps(objects(plain, "NetworkPolicy")["shop-proxy"])
+    assert "shop-worker" in objects(plain, "NetworkPolicy")
+    for _ in range(3):
+        plain.settle(seconds=GRACE)
+    assert "shop-worker" not in objects(plain, "NetworkPolicy")
