@@ -9,7 +9,7 @@ from resilientslice.canary.state import Phase
 from resilientslice.reconcile.memory import memory_from_json, memory_to_json
 from resilientslice.reconcile.record import memory_of, record_of, revision_names
 from resilientslice.reconcile.transit import SIZES_SECONDS
-from resilientslice.render.names import Track
+from resilientslice.render.names import Track, allocate_ports
 
 GRACE = 35 + 2
 """Seconds that a pod may take to end, preStop included, and some slack."""
@@ -222,6 +222,9 @@ def test_what_old_pods_call_stays_until_the_last_of_them_has_ended_and_then_ends
 
 
 def test_it_is_the_same_over_a_restart_at_any_moment(plain):
+    """Revisions are stored once; what is edited of them later is not in there."""
+    first = record_of(plain.slice_(), plain.observed.memory)
+    revisions = {name: first.revision(name) for name in first.known}
     plain.service("payments")["replicas"] = 5
     plain.edit().settle()
     plain.pods_start = False
@@ -231,11 +234,11 @@ def test_it_is_the_same_over_a_restart_at_any_moment(plain):
         assert memory_from_json(json.loads(json.dumps(memory_to_json(memory)))) == memory
         record = record_of(plain.slice_(), memory)
         assert set(revision_names(record.state)) == set(record.known)
-        stored = memory_of(record.state, [record.revision(name) for name in record.known])
+        revisions |= {name: record.revision(name) for name in record.known if name not in revisions}
+        stored = memory_of(record.state, [revisions[name] for name in record.known])
         assert [r.name for r in stored.leaving] == [r.name for r in memory.leaving]
-        plain.see(memory=stored)
+        plain.see(memory=stored).settle()
         assert objects(plain, "Deployment")["shop-payments-stable"]["spec"]["replicas"] == 5
-        plain.settle()
         assert allowed(plain)["edge"]
         plain.pods_start = True
         plain.now += 30
@@ -313,15 +316,16 @@ def test_nobody_waits_for_pods_of_a_revision_that_never_was_ready(fresh):
 
 
 def test_a_listener_in_use_is_nobody_elses(plain):
-    taken = plain.plan.memory.stable.services["payments"].internal_port
+    taken = allocate_ports(["later"], {})["later"]
+    data = memory_to_json(plain.observed.memory)
+    data["stable"]["services"]["payments"]["internalPort"] = taken
+    plain.see(memory=memory_from_json(data))
     plain.pods_start = False
     drop_payments(plain).settle()
-    made = plain.plan.desired.stable.services
-    assert made["payments"].internal_port == taken
-    memory = plain.observed.memory
-    assert "payments" not in memory.stable.services
-    plain.spec["services"].append({"name": "payments", "image": "example.org/other:1", "port": 1234})
-    assert plain.edit().reconcile().memory.stable.services.get("payments", made["payments"]).internal_port == taken
+    assert plain.plan.desired.stable.services["payments"].internal_port == taken
+    plain.spec["services"].append({"name": "later", "image": "example.org/later:1", "port": 1234})
+    services = plain.edit().reconcile().desired.stable.services
+    assert (services["payments"].internal_port, services["later"].internal_port) == (taken, taken + 1)
 
 
 def test_a_path_goes_to_its_former_service_until_the_next_one_is_there(plain):
