@@ -94,8 +94,8 @@ async def _a_service_less(slice_):
         found = await slice_.cluster.list(kinds, slice_.namespace, "resilientslice.dev/service=worker")
         return not found
 
-    # it takes no traffic, so no canary waits for a weight
-    await until(none_left, "the worker's objects are gone", 90)
+    # it takes no traffic, so no canary waits for a weight; what it may call stays open while its pods may end
+    await until(none_left, "the worker's objects are gone", 240)
 
 
 async def _gone_and_back(slice_, document, path):

@@ -16,6 +16,7 @@ from resilientslice.kube.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    EVENT,
     NETWORK_POLICY,
     POD,
     RESILIENT_SLICE,
@@ -220,7 +221,71 @@ async def test_a_service_that_is_removed_takes_its_objects_with_it(shop):
     await edit(shop, change)
     await shop.settle("shop")
     assert "shop-worker-stable" not in await shop.names(DEPLOYMENT)
+    assert "shop-worker" in await shop.names(NETWORK_POLICY), "its pods take a while to end"
+    for _ in range(3):
+        shop.now += 60
+        await shop.settle("shop")
     assert "shop-worker" not in await shop.names(NETWORK_POLICY)
+
+
+async def test_a_service_that_old_pods_call_outlives_them_also_over_a_restart(shop):
+    """catalog goes, and api calls it no more, in one edit without a canary."""
+
+    def change(document):
+        document["spec"].pop("canary", None)
+        document["spec"]["services"] = [s for s in document["spec"]["services"] if s["name"] != "catalog"]
+        for found in document["spec"]["services"]:
+            found["dependsOn"] = [name for name in found.get("dependsOn", ()) if name != "catalog"]
+
+    shop.stuck = {"shop-api-stable"}
+    await edit(shop, change)
+    await shop.settle("shop")
+    shop.restart()
+    shop.now += 3600
+    await shop.settle("shop")
+    assert "shop-catalog-stable" in await shop.names(DEPLOYMENT)
+    assert "shop-catalog" in await shop.names(SERVICE)
+    shop.stuck = set()
+    for _ in range(4):
+        await shop.settle("shop")
+        shop.now += 60
+    assert "shop-catalog-stable" not in await shop.names(DEPLOYMENT)
+    assert "shop-catalog" not in await shop.names(SERVICE)
+    assert await shop.reconcile("shop") == []
+
+
+async def test_a_port_that_moves_without_a_canary_section_is_moved_by_one_and_back_to_rest(shop):
+    def change(document):
+        document["spec"].pop("canary", None)
+        service(document, "payments")["port"] = 9191
+
+    shop.stuck = {"shop-payments-canary"}
+    await edit(shop, change)
+    await shop.settle("shop")
+    assert (await canary(shop))["phase"] == "Starting"
+    assert (await shop.condition("shop", "Ready"))[0] == "True"
+    shop.stuck = set()
+    for _ in range(4):
+        await shop.settle("shop")
+        shop.now += 60
+    assert (await canary(shop))["phase"] == "Idle"
+    assert "shop-payments-canary" not in await shop.names(DEPLOYMENT)
+    ports = (await shop.others.get(SERVICE, shop.namespace, "shop-payments"))["spec"]["ports"]
+    assert [port["port"] for port in ports] == [9191]
+    assert await shop.reconcile("shop") == []
+
+
+async def test_a_change_of_replicas_takes_nothing_from_a_live_canary(shop):
+    await edit(shop, tag("payments", "2"))
+    await edit(shop, weigh(50))
+    await shop.settle("shop")
+    await edit(shop, lambda document: service(document, "payments").update(replicas=4))
+    for _ in range(3):
+        await shop.reconcile("shop")
+        assert ((await canary(shop))["weight"], (await canary(shop))["phase"]) == (50, "Progressing")
+        assert (await shop.condition("shop", "CanaryHealthy"))[0] == "True"
+    events = await shop.others.list_all(EVENT, shop.namespace)
+    assert not [event for event in events if event["reason"] == "CanaryUnhealthy"]
 
 
 async def test_everything_is_owned_but_the_credentials(shop):

@@ -280,3 +280,42 @@ async def test_what_prevents_a_start_is_one_clear_message(files: Any) -> None:
         "service web: no value for TOKEN (key `token` of `keys`): set the variable, or add a line"
     )
     assert is_free(port)
+
+
+async def test_ports_that_move_without_a_canary_section_fail_no_request(files: Any, until: Until) -> None:
+    files.edit("  canary: {weight: 0}\n", "")
+    async with LocalRuntime(files.settings) as runtime:
+        await runtime.settled(60)
+        before = {replica.name: replica.pid for replica in runtime.replicas()}
+        async with Load(runtime.front_url) as load:
+            await until(lambda: load.connections == 3)
+            files.edit("port: 8080", "port: 8181")
+            files.edit("port: 9000", "port: 9191")
+            files.edit("web:1", "web:2")
+            assert await runtime.reload() == ""
+            await runtime.settled(60)
+        assert load.failed == []
+        assert set(load.served) >= {"1"}
+        assert [(r.track, r.version) for r in runtime.replicas("web")] == [(Track.STABLE, "2")] * 2
+        assert not {r.pid for r in runtime.replicas()} & set(before.values())
+        reasons = [event.reason for event in runtime.events]
+        assert {"CanaryStarted", "Promoting", "CanaryRemoved"} <= set(reasons)
+        assert runtime.status.phase == "Ready"
+
+
+async def test_a_service_that_former_replicas_call_goes_after_them(files: Any) -> None:
+    files.edit("  canary: {weight: 0}\n", "")
+    files.edit("port: 8080", "port: 8080\n    terminationGracePeriod: 1s")
+    files.edit("port: 9000", "port: 9000\n    terminationGracePeriod: 1s")
+    async with LocalRuntime(files.settings) as runtime:
+        await runtime.settled(60)
+        peer = {replica.pid for replica in runtime.replicas("peer")}
+        services, _, _ = files.file.read_text().partition("  - name: peer")
+        files.file.write_text(services.replace("    dependsOn: [peer]\n", ""))
+        assert await runtime.reload() == ""
+        assert {replica.pid for replica in runtime.replicas("peer")} == peer, "web still runs as it was"
+        await runtime.settled(60)
+        async with asyncio.timeout(120):
+            while runtime.replicas("peer"):
+                await asyncio.sleep(0.05)
+        assert {r.service for r in runtime.replicas()} == {"web"}

@@ -18,18 +18,21 @@ def describe(state: State, wanted: Wanted, signals: Signals) -> str:
         return _promoting(state, wanted, signals)
     if state.phase is Phase.DRAINING:
         return _draining(state, wanted)
-    if state.phase is Phase.IDLE or wanted.canary is None:
+    if state.phase is Phase.IDLE:
         return _idle(state)
-    goal = goal_of(state, wanted, wanted.canary)
+    goal = goal_of(state, wanted)
     if state.phase is Phase.STARTING:
-        return _starting(state, goal, wanted.canary, signals)
-    serving = _step(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else _serving(state, goal)
+        return _starting(state, goal, wanted, signals)
+    steps = wanted.canary if goal.reason is Reason.STEPS else None
+    serving = _step(state, goal, steps, signals) if steps else _serving(state, goal)
     return f"{serving} {_held_up(state, goal, signals)}".rstrip()
 
 
 def _idle(state: State) -> str:
     if state.pin is None:
         return ""
+    if state.pin.weight == 0:
+        return "No canary: weight 0 has no effect. The next revision starts at 0 as well."
     return (
         f"Weight {state.pin.weight} is noted; there is nothing to shift. "
         "It does not act on the next revision unless it changes together with it."
@@ -68,21 +71,30 @@ def _draining(state: State, wanted: Wanted) -> str:
     return f"{state.canary} ends because {cause}; {waits}."
 
 
-def _starting(state: State, goal: Goal, canary: Canary, signals: Signals) -> str:
+def _starting(state: State, goal: Goal, wanted: Wanted, signals: Signals) -> str:
     text = f"{state.canary} starts; waits for "
     if signals.canary_unfound and not signals.canary_pending:
         text += f"every Envoy to find its pods: {', '.join(signals.canary_unfound)}."
     else:
         text += _pods(signals.canary_pending, "its pods")
-    if goal.reason is Reason.STEPS:
-        return f"{text} Aborts if it is not ready within {canary.analysis.deadline}."
+    if goal.reason is Reason.STEPS and wanted.canary is not None:
+        return f"{text} Aborts if it is not ready within {wanted.canary.analysis.deadline}."
+    if goal.reason is Reason.PLAIN:
+        return f"{text} {_moves(wanted)}"
     if goal.reason is Reason.STALE_WEIGHT:
         return f"{text} {_stale(state)}"
     return text
 
 
+def _moves(wanted: Wanted) -> str:
+    names = ", ".join(sorted(wanted.moved))
+    return f"Both revisions run for a while because the port or protocol of {names} changes."
+
+
 def _serving(state: State, goal: Goal) -> str:
     promote = f"set spec.canary.promote: {state.canary}"
+    if goal.reason is Reason.PLAIN:
+        return f"{state.canary} takes over from {state.stable} once every Envoy draws 100."
     if goal.promotes:
         return f"{state.canary} is promoted once every Envoy draws 100; until then that can be revoked."
     texts = {

@@ -7,7 +7,7 @@ from resilientslice.canary import pin, steps
 from resilientslice.canary.state import Phase, Reason, State, Wanted
 
 _RESTING = frozenset({Reason.PAUSED, Reason.STALE_WEIGHT, Reason.NO_STEPS})
-_PROMOTING = frozenset({Reason.PROMOTE, Reason.RETURN, Reason.STEPS_DONE})
+_PROMOTING = frozenset({Reason.PROMOTE, Reason.RETURN, Reason.STEPS_DONE, Reason.PLAIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,11 @@ class Goal:
         return self.reason in _PROMOTING or (self.reason is Reason.PINNED and self.weight == 100)
 
 
-def goal_of(state: State, wanted: Wanted, canary: Canary) -> Goal:
+def goal_of(state: State, wanted: Wanted) -> Goal:
+    """A plain update that is carried out by a canary all the same goes straight through."""
+    canary = wanted.canary
+    if canary is None:
+        return Goal(Reason.PLAIN, 100)
     return _asked(state, canary) or _by_itself(state, wanted, canary)
 
 
@@ -46,7 +50,8 @@ def _by_itself(state: State, wanted: Wanted, canary: Canary) -> Goal:
     if state.canary in wanted.former:
         return Goal(Reason.RETURN, 100)
     if state.pin is not None:
-        return Goal(Reason.STALE_WEIGHT, 0)
+        # none at all is what anybody may have meant for any revision
+        return Goal(Reason.STALE_WEIGHT, 0) if state.pin.weight else Goal(Reason.PINNED, 0)
     if not canary.steps:
         # what was on its way up and nobody asks for any more is taken back
         return Goal(Reason.NO_STEPS, min(state.weight, state.observed))

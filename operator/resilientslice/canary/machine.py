@@ -1,11 +1,11 @@
 """The canary's state machine: one pure step from what is, what is wanted and what is seen to what is next.
 
-A step goes as far as it can with what it was given, so a second one with the same input changes nothing.
+A step goes as far as it can with what it was given, so a second one with the same input changes nothing. It takes each
+transition once at most (the end of each of the canary's steps counts as one), so it ends whatever it is given.
 """
 
 from dataclasses import replace
 
-from resilientslice.api.policies import Canary
 from resilientslice.canary import automatic, pin, transitions
 from resilientslice.canary.describe import describe
 from resilientslice.canary.drain import drain_deadline, drained
@@ -20,16 +20,27 @@ ABORT_ASKED = "asked for by spec.canary.abort"
 def step(state: State, wanted: Wanted, signals: Signals, now: float) -> Decision:
     """`now` in seconds since the epoch; it must not go backwards."""
     events: list[Event] = []
+    taken: set[tuple[str, int]] = set()
+    signals = _consistent(signals)
     state = _notice(state, wanted, signals, now)
     while (moved := _transition(state, wanted, signals, now)) is not None:
-        events.append(moved[1])
-        state = _notice(moved[0], wanted, signals, now)
+        after, event = moved
+        if (event.reason, after.step) in taken:
+            break
+        taken.add((event.reason, after.step))
+        events.append(event)
+        state = _notice(after, wanted, signals, now)
     return Decision(
         state=state,
         message=describe(state, wanted, signals),
         events=tuple(events),
         next_deadline=_deadline(state, wanted, signals, now),
     )
+
+
+def _consistent(signals: Signals) -> Signals:
+    """A canary that has no ready replica is not ready, whatever is said."""
+    return signals if signals.canary_ready == signals.canary_healthy else replace(signals, canary_ready="")
 
 
 def _notice(state: State, wanted: Wanted, signals: Signals, now: float) -> State:
@@ -46,9 +57,9 @@ def _notice(state: State, wanted: Wanted, signals: Signals, now: float) -> State
 
 
 def _notice_intention(state: State, wanted: Wanted, now: float) -> State:
-    if state.phase is not Phase.STARTING or wanted.canary is None:
+    if state.phase is not Phase.STARTING:
         return state
-    reason = goal_of(state, wanted, wanted.canary).reason
+    reason = goal_of(state, wanted).reason
     return state if reason is state.reason else replace(state, reason=reason, entered=now)
 
 
@@ -72,9 +83,9 @@ def _transition(state: State, wanted: Wanted, signals: Signals, now: float) -> T
         return transitions.remove(state, wanted, now) if drained(state, signals, now) else None
     if state.phase is Phase.PROMOTING:
         return _promoting(state, wanted, signals, now)
-    if wanted.revision != state.canary or wanted.canary is None:
+    if wanted.revision != state.canary or not _goes_on(state, wanted):
         return _superseded(state, wanted, now)
-    return _serving(state, wanted, wanted.canary, signals, now)
+    return _serving(state, wanted, signals, now)
 
 
 def _without_canary(state: State, wanted: Wanted, now: float) -> Transition | None:
@@ -84,9 +95,23 @@ def _without_canary(state: State, wanted: Wanted, now: float) -> Transition | No
     if cause:
         resting = state.phase is Phase.ABORTED and state.abortion(wanted.revision) is not None
         return None if resting else transitions.rest_aborted(state, wanted.revision, cause, now)
-    if wanted.canary is None or not wanted.changed:
+    by_canary = _protects(state, wanted) and (wanted.canary is not None or bool(wanted.moved))
+    if not by_canary or not wanted.changed:
         return transitions.update(state, wanted, now)
     return transitions.start(state, wanted, now)
+
+
+def _protects(state: State, wanted: Wanted) -> bool:
+    """There is something to lose: the stable revision, or one before it, was ready as a whole."""
+    return state.settled or bool(wanted.former)
+
+
+def _goes_on(state: State, wanted: Wanted) -> bool:
+    """The canary that is there is the way to the wanted revision. Where a port moves it is, also without the section:
+    for a while there must be pods that listen on either."""
+    if not state.exposed and not _protects(state, wanted):
+        return False
+    return wanted.canary is not None or bool(wanted.moved)
 
 
 def _superseded(state: State, wanted: Wanted, now: float) -> Transition:
@@ -100,14 +125,14 @@ def _superseded(state: State, wanted: Wanted, now: float) -> Transition:
     return transitions.finalise(state, state.canary, Reason.PLAIN, now)
 
 
-def _serving(state: State, wanted: Wanted, canary: Canary, signals: Signals, now: float) -> Transition | None:
-    if canary.abort == state.canary:
+def _serving(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
+    if wanted.canary is not None and wanted.canary.abort == state.canary:
         return transitions.abort(state, ABORT_ASKED, now)
     if state.live and signals.canary_healthy != state.canary:
         return transitions.withdraw(state, now, ", ".join(signals.canary_pending))
     if state.phase is Phase.STARTING and signals.canary_ready == state.canary and not signals.canary_unfound:
-        return transitions.become_live(state, now)
-    return pursue(state, wanted, canary, signals, now)
+        return transitions.become_live(state, wanted, now)
+    return pursue(state, wanted, signals, now)
 
 
 def _promoting(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
@@ -122,8 +147,12 @@ def _promoting(state: State, wanted: Wanted, signals: Signals, now: float) -> Tr
 
 
 def _may_retarget(state: State, wanted: Wanted) -> bool:
-    """A promotion is final, but a known-good revision, or a plain update, need not wait for its end."""
+    """A promotion is final, but a known-good revision, or a plain update, need not wait for its end; unless a port
+    would move under the stable track while requests go there."""
     if wanted.revision == state.stable or _abort_cause(state, wanted):
+        return False
+    carries_all = state.weight == 100 and wanted.moved <= set(state.services)
+    if wanted.moved and state.live and not carries_all:
         return False
     return wanted.canary is None or wanted.revision in wanted.former
 
@@ -139,10 +168,12 @@ def _abort_cause(state: State, wanted: Wanted) -> str:
 
 def _deadline(state: State, wanted: Wanted, signals: Signals, now: float) -> float | None:
     """When time alone can change something, in seconds since the epoch; None if it can't."""
-    if state.phase is Phase.DRAINING:
-        at = drain_deadline(state, signals)
-    elif state.canary and state.reason is Reason.STEPS and wanted.canary is not None:
-        at = automatic.deadline(state, goal_of(state, wanted, wanted.canary), wanted.canary, signals)
-    else:
-        at = None
+    at = drain_deadline(state, signals) if state.phase is Phase.DRAINING else _step_deadline(state, wanted, signals)
     return at if at is not None and at > now else None
+
+
+def _step_deadline(state: State, wanted: Wanted, signals: Signals) -> float | None:
+    if not state.canary or state.reason is not Reason.STEPS or wanted.canary is None:
+        return None
+    goal = goal_of(state, wanted)
+    return automatic.deadline(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else None

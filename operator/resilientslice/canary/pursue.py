@@ -4,15 +4,14 @@ Traffic is taken away from a canary at once. It is given more only when every En
 all of the canary's replicas are ready.
 """
 
-from resilientslice.api.policies import Canary
 from resilientslice.canary import automatic, transitions
 from resilientslice.canary.goal import Goal, goal_of
 from resilientslice.canary.state import Event, Phase, Reason, Signals, State, Wanted
 from resilientslice.canary.transitions import Transition, enter
 
 
-def pursue(state: State, wanted: Wanted, canary: Canary, signals: Signals, now: float) -> Transition | None:
-    goal = goal_of(state, wanted, canary)
+def pursue(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
+    goal = goal_of(state, wanted)
     rises = may_rise(state, signals)
     if state.phase is not Phase.STARTING:
         if goal.promotes and state.weight == 100 and rises:
@@ -20,9 +19,9 @@ def pursue(state: State, wanted: Wanted, canary: Canary, signals: Signals, now: 
         moved = _towards(state, goal, rises=rises, now=now)
         if moved is not None:
             return moved
-    if goal.reason is not Reason.STEPS:
+    if goal.reason is not Reason.STEPS or wanted.canary is None:
         return None
-    return automatic.advance(state, goal, canary, signals, may_rise=rises, now=now)
+    return automatic.advance(state, goal, wanted.canary, signals, may_rise=rises, now=now)
 
 
 def may_rise(state: State, signals: Signals) -> bool:

@@ -157,6 +157,8 @@ class Wanted:
     canary: Canary | None
     former: frozenset[str] = frozenset()
     """Revisions that were stable before."""
+    moved: frozenset[str] = frozenset()
+    """Services of both revisions that listen on another port, or speak another protocol, than the stable one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +168,14 @@ class Signals:
     canary_ready: str = ""
     """Canary revision all of whose Deployments have all their replicas ready."""
     canary_healthy: str = ""
-    """Canary revision each of whose Deployments has a ready replica."""
+    """Canary revision of which nothing says that a Deployment has lost its last ready replica."""
     canary_pending: tuple[str, ...] = ()
     """What is not ready, for people: `payments 1/3`."""
     canary_unfound: tuple[str, ...] = ()
     """Services of the canary whose ready pods an Envoy that callers are sent to has not found yet."""
     stable_ready: str = ""
-    """Stable revision whose Deployments of the canary's services run its templates and are ready."""
+    """Stable revision whose Deployments of the canary's services run its templates and are ready, where every Envoy
+    knows."""
     stable_pending: tuple[str, ...] = ()
     """What is not ready of those, for people."""
     settled: str = ""

@@ -25,8 +25,9 @@ def start(state: State, wanted: Wanted, now: float) -> Transition:
         canary=wanted.revision,
         services=tuple(sorted(wanted.changed)),
     )
+    why = "" if wanted.canary else f", because {', '.join(sorted(wanted.moved))} listens elsewhere than before"
     return after, normal(
-        "CanaryStarted", f"{wanted.revision} starts beside {state.stable}: {', '.join(after.services)}"
+        "CanaryStarted", f"{wanted.revision} starts beside {state.stable}: {', '.join(after.services)}{why}"
     )
 
 
@@ -36,9 +37,10 @@ def update(state: State, wanted: Wanted, now: float) -> Transition:
     return after, normal("Updated", f"{state.stable} → {wanted.revision} by a rolling update")
 
 
-def become_live(state: State, now: float) -> Transition:
+def become_live(state: State, wanted: Wanted, now: float) -> Transition:
     after = enter(state, now, Phase.PROGRESSING, state.reason, live=True, exposed=True)
-    return after, normal("CanaryReady", f"{state.canary} is ready; its header reaches it")
+    reached = "; its header reaches it" if wanted.canary else ""
+    return after, normal("CanaryReady", f"{state.canary} is ready{reached}")
 
 
 def withdraw(state: State, now: float, pending: str) -> Transition:

@@ -196,4 +196,4 @@ class Held:
 
 
 def _revisions(memory: Memory | None) -> tuple[Revision | None, ...]:
-    return (memory.stable, memory.canary, *memory.history) if memory else ()
+    return (memory.stable, memory.canary, *memory.history, *memory.leaving) if memory else ()

@@ -14,7 +14,7 @@ def wanted_of(held: Held, slice_: ResilientSlice, memory: Memory | None, *, slee
     spec = slice_.spec
     header = spec.canary.header if spec.canary else None
     bare = spec.model_copy(update={"canary": None, "suspend": False})
-    known = (memory.stable, memory.canary, memory.history) if memory else None
+    known = (memory.stable, memory.canary, memory.history, memory.leaving) if memory else None
     basis: tuple[Any, ...] = (bare, header, known)
     if held.wanted is None or held.wanted[0] != basis:
         found = wanted_revision(slice_, memory, sleep_action=sleep_action)

@@ -6,11 +6,12 @@ wants to know of the whole object, as a short text. Nothing may be concluded fro
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from resilientslice.kube.kinds import CHILD_KINDS, POD, Kind, Object, SliceKey
+from resilientslice.reconcile.children import REVISION_ANNOTATION, note_of
 from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -57,6 +58,9 @@ class Child:
     counts: Counts
     shape: str
     """What the `shape` function made of the whole object."""
+    template_generation: int = 0
+    """Generation by which its pod template was what it is: counts of that one or a later one are of this template, even
+    while others, such as an autoscaler, go on changing `replicas`."""
 
     @property
     def key(self) -> ChildKey:
@@ -136,6 +140,8 @@ class Children:
         before = there.get(place)
         if before is not None and before.uid == entry.uid and not _newer(entry, before):
             return False
+        if isinstance(entry, Child) and isinstance(before, Child) and _same_template(entry, before):
+            entry = replace(entry, template_generation=before.template_generation)
         there[place] = entry
         return True
 
@@ -197,6 +203,7 @@ class Children:
             replicas=spec.get("replicas") if obj["kind"] in _TEMPLATED else None,
             counts=_counts(obj.get("status") or {}),
             shape=self._shape(obj),
+            template_generation=metadata.get("generation", 0),
         )
 
     def _labels(self, labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -225,6 +232,15 @@ def controller_uid(obj: Mapping[str, Any]) -> str:
 
 def _newer(entry: Child | ProxyPod, before: Child | ProxyPod) -> bool:
     return newer(entry.resource_version, before.resource_version)
+
+
+def _same_template(entry: Child, before: Child) -> bool:
+    """What we applied last is the same template, and no field of it was taken by others, or taken back, in between."""
+    return (
+        entry.uid == before.uid
+        and entry.annotations.get(REVISION_ANNOTATION) == before.annotations.get(REVISION_ANNOTATION)
+        and note_of(entry).fields == note_of(before).fields
+    )
 
 
 def newer(version: str, than: str) -> bool:

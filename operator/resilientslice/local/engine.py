@@ -189,8 +189,9 @@ class Engine:
         self._save()
 
     def _named_services(self) -> set[str]:
-        """Every service with a port that a plan could name: of the resource and of both revisions."""
-        revisions = [r for r in (self.memory.stable, self.memory.canary) if r] if self.memory else []
+        """Every service with a port that a plan could name: of the resource and of all revisions that may run."""
+        memory = self.memory
+        revisions = [r for r in (memory.stable, memory.canary, *memory.leaving) if r] if memory else []
         known = [service for revision in revisions for service in revision.services.values()]
         wanted = self.source.slice_.spec.services
         return {s.name for s in wanted if s.port is not None} | {s.spec.name for s in known if s.port is not None}

@@ -1,4 +1,4 @@
-"""Deployments as replicas of services. Counts made before the newest template was taken up say nothing of it."""
+"""Deployments as replicas of services, and whether their counts are of the newest template for sure."""
 
 from collections.abc import Iterable
 
@@ -27,12 +27,14 @@ def _workload(child: Child) -> tuple[WorkloadKey, Workload] | None:
     if not service or track not in set(Track):
         return None
     counts = child.counts
-    taken_up = counts.observed_generation >= child.generation
+    current = counts.observed_generation >= child.generation
     return (service, Track(track)), Workload(
         desired=1 if child.replicas is None else child.replicas,
         ready=counts.ready,
         updated=counts.updated,
-        digest=child.annotations.get(REVISION_ANNOTATION, "") if taken_up else "",
+        digest=child.annotations.get(REVISION_ANNOTATION, ""),
         outdated=max(0, counts.replicas - counts.updated),
-        stuck=taken_up and note_of(child).stuck,
+        stuck=current and note_of(child).stuck,
+        counted=counts.observed_generation >= child.template_generation,
+        current=current,
     )

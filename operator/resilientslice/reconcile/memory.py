@@ -13,12 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from resilientslice.canary.state import State
 from resilientslice.reconcile.policy import Policy, policy_from_json, policy_to_json
 from resilientslice.render.revision import Revision, revision_from_json, revision_to_json
+from resilientslice.render.transit import Target
 
 VERSION = 1
 HISTORY = 10
 """Revisions formerly stable that are remembered."""
 
 _STATE = TypeAdapter(State)
+_AIMS = TypeAdapter(dict[str, Target])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,16 @@ class Memory:
     config: str = ""
     """Digest of the Envoy configuration that the last plan asked for."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Stable replicas of the canary's services when the canary started: stable never gets smaller while it lasts."""
+    """Most stable replicas of the canary's services since the canary started: neither track gets smaller meanwhile, nor
+    for a while afterwards."""
+    sizes_until: float | None = None
+    """When `sizes` are forgotten, in seconds since the epoch; None while there is a canary."""
+    leaving: tuple[Revision, ...] = ()
+    """Revisions formerly stable whose pods may still run, newest first."""
+    rolled_at: float | None = None
+    """When no pod of those was left that serves, in seconds since the epoch."""
+    aims: Mapping[str, Target] = field(default_factory=dict)
+    """Where the proxies send to the stable track of a service that is being moved; until every Envoy knows the end."""
     served: bool = False
     """The slice was once ready as a whole."""
     accepted: Policy | None = None
@@ -66,6 +77,7 @@ def memory_to_json(memory: Memory) -> dict[str, Any]:
         "stable": revision_to_json(memory.stable),
         "canary": revision_to_json(memory.canary) if memory.canary else None,
         "history": [revision_to_json(revision) for revision in memory.history],
+        **({"leaving": [revision_to_json(revision) for revision in memory.leaving]} if memory.leaving else {}),
     }
 
 
@@ -80,7 +92,15 @@ def others_to_json(memory: Memory) -> dict[str, Any]:
         "accepted": policy_to_json(memory.accepted) if memory.accepted else None,
         "refused": _REFUSED.dump_python(memory.refused, mode="json"),
         "former": memory.former,
+        **_transit_to_json(memory),
     }
+
+
+def _transit_to_json(memory: Memory) -> dict[str, Any]:
+    """Only what there is: at rest, a memory is what it was before there was any of this."""
+    aims = _AIMS.dump_python(dict(sorted(memory.aims.items())), mode="json")
+    found = {"sizes_until": memory.sizes_until, "rolled_at": memory.rolled_at, "aims": aims or None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def memory_from_json(data: Mapping[str, Any]) -> Memory:
@@ -102,6 +122,10 @@ def memory_from_json(data: Mapping[str, Any]) -> Memory:
             accepted=policy_from_json(data.get("accepted")),
             refused=_REFUSED.validate_python(data.get("refused")),
             former=data.get("former", ""),
+            sizes_until=data.get("sizes_until"),
+            leaving=tuple(revision_from_json(entry) for entry in data.get("leaving", ())),
+            rolled_at=data.get("rolled_at"),
+            aims=_AIMS.validate_python(data.get("aims", {})),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise UnreadableMemoryError(

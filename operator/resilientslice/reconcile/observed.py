@@ -19,8 +19,9 @@ from resilientslice.render.names import Track
 class Workload:
     """The replicas of one service on one track: a Deployment, or processes.
 
-    `digest` is the `ServiceRevision.digest` of the template it was last given *and has taken up*: the counts were made
-    after that. So a Deployment that was patched a moment ago never passes for one that is ready.
+    `digest` is the `ServiceRevision.digest` of the template it was last given. Only counts that are `counted` were made
+    after it took that up: a Deployment whose template was patched a moment ago never passes for one that is ready, nor
+    for one that has lost its pods.
     """
 
     desired: int
@@ -32,8 +33,22 @@ class Workload:
     digest: str
     outdated: int = 0
     """Replicas that still run an older template."""
+    counted: bool = True
+    """The counts are of the template of `digest`. How many replicas there are to be may have changed since."""
+    current: bool = True
+    """Nothing at all has changed since they were made."""
     stuck: bool = False
     """Its controller says that the rollout of that template doesn't get on."""
+
+    @property
+    def surely_ready(self) -> int:
+        """Replicas of the newest template that are ready for sure: of those that are, any old one may be counted."""
+        return max(0, min(self.updated, self.ready - self.outdated)) if self.counted else 0
+
+    @property
+    def maybe_ready(self) -> int:
+        """Most replicas of the newest template that may be ready, for all that is known."""
+        return min(self.updated, self.ready) if self.counted else self.ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,27 +19,29 @@ from resilientslice.reconcile.offers import Offer, offer_of
 from resilientslice.reconcile.policy import Policy, governed, policy_of
 from resilientslice.reconcile.readiness import serves
 from resilientslice.reconcile.revisions import known_revisions, remembered, wanted_revision
-from resilientslice.reconcile.signals import signals_of
+from resilientslice.reconcile.signals import asked_of, signals_of
 from resilientslice.reconcile.status import status_of, suspended_status
+from resilientslice.reconcile.transit import carried_over, noticed, rendered_stable, transit_deadline
 from resilientslice.reconcile.view import View
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.metadata import Object
-from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
-from resilientslice.render.revision import Revision, changed_services
+from resilientslice.render.revision import Revision, changed_services, moved_services
 from resilientslice.render.stores import with_storage
 from resilientslice.render.tracks import CanaryTrack, Topology
 
 Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
 """Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
+Tracks = tuple[Revision, CanaryTrack | None]
+"""The stable track as it is to be rendered, and the canary's."""
 Render = Callable[[ResilientSlice, Revision, CanaryTrack | None, Topology], EnvoyConfig]
 """`render_envoy`, or what gives the same results sooner."""
 
 
 @dataclass(frozen=True, eq=False)
 class Desired:
-    """Everything that is to exist, and what every Envoy is to run."""
+    """Everything that is to exist, and what every Envoy is to run. `stable` is `reconcile.transit.rendered_stable`."""
 
     slice_: ResilientSlice
     stable: Revision
@@ -96,20 +98,21 @@ def plan(
     if slice_.spec.suspend:
         return Plan(desired=None, memory=observed.memory, report=lambda: suspended_status(slice_, now))
     wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
-    before = observed.memory or _adopt(wanted, now)
-    seen = signals_of(before, observed)
+    before = noticed(observed.memory or _adopt(wanted, now), observed)
+    seen = signals_of(before, observed, asked_of(slice_))
+    before = replace(before, state=replace(before.state, settled=before.state.settled or bool(seen.settled)))
     decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
-    memory = _remember(before, decision.state, wanted, observed, settled=before.state.settled or bool(seen.settled))
-    canary = _track(memory)
-    offer = _offer(slice_, memory, canary, observed, place=place, render=render)
+    memory = carried_over(before, _remember(before, decision.state, wanted), observed, slice_, now)
+    stable, canary = tracks = rendered_stable(memory, now), _track(memory, slice_)
+    offer = _offer(slice_, memory, tracks, observed, place=place, render=render)
     memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
     view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
-        desired=Desired(slice_, memory.stable, canary, offer.envoy, images),
+        desired=Desired(slice_, stable, canary, offer.envoy, images),
         memory=replace(memory, served=memory.served or serves(view)),
         report=lambda: status_of(view, now),
         events=decision.events,
-        next_deadline=decision.next_deadline,
+        next_deadline=_earliest(decision.next_deadline, transit_deadline(memory, now)),
         stores=observed.stores,
         awaits_envoys=bool(view.unfound or seen.canary_unfound),
     )
@@ -118,16 +121,16 @@ def plan(
 def _offer(
     slice_: ResilientSlice,
     memory: Memory,
-    canary: CanaryTrack | None,
+    tracks: Tracks,
     observed: Observed,
     *,
     place: Place,
     render: Render,
 ) -> Offer:
-    """What the Envoys are offered for what was decided: `memory` and `canary` as they are from now on."""
+    """What the Envoys are offered for what was decided: `memory` and `tracks` as they are from now on."""
 
     def made(under: ResilientSlice, render: Render) -> EnvoyConfig:
-        return render(under, memory.stable, canary, place(under, memory.stable, canary))
+        return render(under, *tracks, place(under, *tracks))
 
     def fall_back(policy: Policy) -> EnvoyConfig:
         return made(governed(slice_, policy), render_envoy)
@@ -150,38 +153,33 @@ def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision) -> Wanted:
     return Wanted(
         revision=wanted.name,
         changed=changed_services(memory.stable, wanted),
+        moved=moved_services(memory.stable, wanted),
         canary=slice_.spec.canary,
         former=frozenset(revision.name for revision in memory.history),
     )
 
 
-def _remember(before: Memory, state: State, wanted: Revision, observed: Observed, *, settled: bool) -> Memory:
-    """`settled`: the revision that was stable before was seen ready as a whole; else it is nothing to return to."""
+def _remember(before: Memory, state: State, wanted: Revision) -> Memory:
+    """A revision that was never seen ready as a whole is nothing to return to."""
     known = known_revisions(before, wanted)
-    replaced = settled and state.stable != before.stable.name
+    replaced = before.state.settled and state.stable != before.stable.name
     return replace(
         before,
         stable=known[state.stable],
         canary=known[state.canary] if state.canary else None,
         state=state,
         history=remembered(before.history, before.stable) if replaced else before.history,
-        former=_former(before, state, settled=settled),
-        sizes=before.sizes if state.canary == before.state.canary else _stable_sizes(state, observed),
+        former=_former(before, state),
     )
 
 
-def _former(before: Memory, state: State, *, settled: bool) -> str:
+def _former(before: Memory, state: State) -> str:
     if state.stable == before.stable.name:
         return before.former
-    return before.stable.name if settled else ""
+    return before.stable.name if before.state.settled else ""
 
 
-def _stable_sizes(state: State, observed: Observed) -> dict[str, int]:
-    found = {name: observed.workloads.get((name, Track.STABLE)) for name in state.services}
-    return {name: workload.desired for name, workload in sorted(found.items()) if workload is not None}
-
-
-def _track(memory: Memory) -> CanaryTrack | None:
+def _track(memory: Memory, slice_: ResilientSlice) -> CanaryTrack | None:
     if memory.canary is None:
         return None
     traffic = memory.state.traffic
@@ -190,5 +188,10 @@ def _track(memory: Memory) -> CanaryTrack | None:
         services=frozenset(memory.state.services),
         weight=traffic.weight,
         live=traffic.live,
+        by_header=slice_.spec.canary is not None,
         stable_sizes=memory.sizes,
     )
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((at for at in times if at is not None), default=None)

@@ -37,12 +37,13 @@ class Record:
 
 def record_of(slice_: ResilientSlice, memory: Memory) -> Record:
     """The same memory gives the same bytes."""
-    current = [memory.stable, *([memory.canary] if memory.canary else [])]
+    current = [memory.stable, *([memory.canary] if memory.canary else []), *memory.leaving]
     named = others_to_json(memory) | {
         "stable": memory.stable.name,
         "canary": memory.canary.name if memory.canary else None,
         "history": [revision.name for revision in memory.history],
-        "lately": {revision.name: _lately(revision) for revision in current},
+        **({"leaving": [revision.name for revision in memory.leaving]} if memory.leaving else {}),
+        "lately": {revision.name: _lately(revision) for revision in reversed(current)},
     }
     text = json.dumps(named, sort_keys=True, indent=1) + "\n"
     revisions = {revision.name: revision for revision in reversed([*current, *memory.history])}
@@ -66,6 +67,7 @@ def memory_of(state: Mapping[str, Any], revisions: Iterable[Mapping[str, Any]]) 
         lately = named.pop("lately")
         data = named | {key: named[key] and _with_lately(stored[named[key]], lately) for key in _REVISIONS}
         data["history"] = [stored[name] for name in named["history"]]
+        data["leaving"] = [_with_lately(stored[name], lately) for name in named.get("leaving", ())]
     except KeyError as error:
         raise UnreadableMemoryError(
             f"remembered state lacks {error}; restore the ControllerRevision or the ConfigMap of that name, or delete "
@@ -81,6 +83,7 @@ def revision_names(state: Mapping[str, Any]) -> tuple[str, ...]:
     try:
         named = json.loads(state["data"][STATE_KEY])
         names = {named["stable"], *([named["canary"]] if named["canary"] else []), *named["history"]}
+        names |= set(named.get("leaving", ()))
         return tuple(sorted(names))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error

@@ -15,7 +15,7 @@ from resilientslice.render.revision import Revision, refreshed, revision_of
 def wanted_revision(slice_: ResilientSlice, memory: Memory | None, *, sleep_action: bool = True) -> Revision:
     if memory is None:
         return revision_of(slice_, sleep_action=sleep_action)
-    fresh = revision_of(slice_, after=memory.stable, sleep_action=sleep_action)
+    fresh = revision_of(slice_, after=memory.stable, taken=memory.leaving, sleep_action=sleep_action)
     for running in (memory.stable, memory.canary):
         if running is not None and running.content == fresh.content:
             return refreshed(running, fresh)

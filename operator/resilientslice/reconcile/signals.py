@@ -1,7 +1,14 @@
-"""What the canary's state machine is told, made from what was observed of the last plan."""
+"""What the canary's state machine is told, made from what was observed of the last plan.
+
+More traffic, and the end of a promotion, need certainty that pods are ready; taking traffic away needs certainty that
+none is. Between the two, while counts are not known to be of the newest template, everything stays as it is.
+"""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from resilientslice.api.services import DEFAULT_REPLICAS, Service
+from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Signals
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Workload
@@ -9,29 +16,40 @@ from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision
 
 Workloads = Mapping[tuple[str, Track], Workload]
+Asked = Mapping[str, Service]
+"""Services as the resource has them now, by name."""
+NOTHING: Mapping[str, int] = MappingProxyType({})
+NOBODY: Asked = MappingProxyType({})
 
 
-def signals_of(memory: Memory, observed: Observed) -> Signals:
-    state, workloads = memory.state, observed.workloads
-    moved = [name for name in state.services if name in memory.stable.services]
-    stable_pending = pending(workloads, memory.stable, Track.STABLE, moved)
-    unsettled = pending(workloads, memory.stable, Track.STABLE, memory.stable.services)
+def asked_of(slice_: ResilientSlice) -> Asked:
+    return {service.name: service for service in slice_.spec.services}
+
+
+def signals_of(memory: Memory, observed: Observed, asked: Asked = NOBODY) -> Signals:
+    """`asked` where replicas were edited since a revision was made: they are part of none."""
+    state, stable, canary = memory.state, memory.stable, memory.canary
+    moved = [name for name in state.services if name in stable.services]
+    stable_pending = _stable_pending(memory, observed, moved, asked)
+    unsettled = pending(observed.workloads, stable, Track.STABLE, stable.services, asked=asked)
     canary_pending: tuple[str, ...] = ()
     canary_unfound: tuple[str, ...] = ()
     ready = healthy = ""
-    if memory.canary is not None:
-        canary_pending = pending(workloads, memory.canary, Track.CANARY, state.services)
-        ready = "" if canary_pending else memory.canary.name
+    if canary is not None:
+        canary_pending = pending(
+            observed.workloads, canary, Track.CANARY, state.services, asked=asked, floors=memory.sizes
+        )
+        ready = "" if canary_pending else canary.name
         canary_unfound = unfound(observed, Track.CANARY, state.services)
-        healthy = memory.canary.name if _all_healthy(workloads, memory.canary, state.services) else ""
+        healthy = "" if _any_lost(observed.workloads, canary, state.services) else canary.name
     return Signals(
         canary_ready=ready,
         canary_healthy=healthy,
         canary_pending=canary_pending,
         canary_unfound=canary_unfound,
-        stable_ready="" if stable_pending else memory.stable.name,
+        stable_ready="" if stable_pending else stable.name,
         stable_pending=stable_pending,
-        settled="" if unsettled else memory.stable.name,
+        settled="" if unsettled else stable.name,
         acked=state.traffic if observed.proxies.all_run(memory.config) else None,
         active=observed.active,
         attempts=observed.attempts,
@@ -39,13 +57,34 @@ def signals_of(memory: Memory, observed: Observed) -> Signals:
     )
 
 
-def pending(workloads: Workloads, revision: Revision, track: Track, services: Iterable[str]) -> tuple[str, ...]:
-    """Services whose replicas don't all run the revision and are ready: `payments 1/3`."""
-    return tuple(
-        text
-        for name in sorted(services)
-        if (text := _pending(workloads.get((name, track)), name, revision.services[name].digest))
-    )
+def pending(
+    workloads: Workloads,
+    revision: Revision,
+    track: Track,
+    services: Iterable[str],
+    *,
+    asked: Asked = NOBODY,
+    floors: Mapping[str, int] = NOTHING,
+) -> tuple[str, ...]:
+    """Services whose replicas don't all run the revision and are ready: `payments 1/3`. `floors` of autoscalers."""
+    found = []
+    for name in sorted(services):
+        service = revision.services[name]
+        wanted = least_ready(asked.get(name, service.spec), track, floors.get(name, 0))
+        found.append(_pending(workloads.get((name, track)), name, service.digest, wanted))
+    return tuple(text for text in found if text)
+
+
+def least_ready(service: Service, track: Track, floor: int = 0) -> int:
+    """Ready replicas that make a track whole.
+
+    That is what was asked for, not what the workload is set to at the moment: somebody may have set that to nothing,
+    and an autoscaler changes it again before the last change has come true.
+    """
+    if service.autoscaling:
+        return min(max(service.autoscaling.min_replicas, floor), service.autoscaling.max_replicas)
+    replicas = DEFAULT_REPLICAS if service.replicas is None else service.replicas
+    return max(1, replicas) if track is Track.CANARY else replicas
 
 
 def unfound(observed: Observed, track: Track, services: Iterable[str]) -> tuple[str, ...]:
@@ -59,27 +98,48 @@ def unfound(observed: Observed, track: Track, services: Iterable[str]) -> tuple[
     )
 
 
-def _pending(workload: Workload | None, name: str, digest: str) -> str:
+def uncounted(workloads: Workloads, services: Iterable[str], asked: Asked) -> tuple[str, ...]:
+    """Services of which something was changed since their replicas were counted; an autoscaler does so all the time."""
+    return tuple(
+        f"{name} (not updated yet)"
+        for name in sorted(services)
+        if (workload := workloads.get((name, Track.STABLE))) is not None
+        and not workload.current
+        and not (name in asked and asked[name].autoscaling)
+    )
+
+
+def rolled_out(workloads: Workloads, revision: Revision, service: str) -> bool:
+    """No stable pod of another template serves any more, for sure."""
+    workload = workloads.get((service, Track.STABLE))
+    digest = revision.services[service].digest
+    return workload is not None and workload.digest == digest and workload.counted and workload.outdated == 0
+
+
+def _stable_pending(memory: Memory, observed: Observed, moved: Iterable[str], asked: Asked) -> tuple[str, ...]:
+    """What traffic waits for before it moves back from the canary."""
+    workloads, stable, services = observed.workloads, memory.stable, tuple(moved)
+    pods = pending(workloads, stable, Track.STABLE, services, asked=asked, floors=memory.sizes)
+    if pods:
+        return pods
+    unaware = {*memory.aims, *unfound(observed, Track.STABLE, services)}
+    return tuple(f"{name} (not every Envoy knows its pods)" for name in sorted(services) if name in unaware)
+
+
+def _pending(workload: Workload | None, name: str, digest: str, wanted: int) -> str:
     if workload is None:
         return f"{name} (not there yet)"
-    if workload.digest != digest:
+    if workload.digest != digest or not workload.counted:
         return f"{name} (not updated yet)"
-    ready = _ready(workload)
-    if ready < workload.desired:
-        return f"{name} {ready}/{workload.desired}"
+    if workload.surely_ready < wanted:
+        return f"{name} {workload.surely_ready}/{wanted}"
     return f"{name} ({workload.outdated} old replicas left)" if workload.outdated else ""
 
 
-def _all_healthy(workloads: Workloads, revision: Revision, services: Iterable[str]) -> bool:
-    return all(_healthy(workloads.get((name, Track.CANARY)), revision.services[name].digest) for name in services)
+def _any_lost(workloads: Workloads, canary: Revision, services: Iterable[str]) -> bool:
+    return any(_lost(workloads.get((name, Track.CANARY)), canary.services[name].digest) for name in services)
 
 
-def _healthy(workload: Workload | None, digest: str) -> bool:
-    if workload is None or workload.digest != digest:
-        return False
-    return workload.desired == 0 or _ready(workload) > 0
-
-
-def _ready(workload: Workload) -> int:
-    """Replicas of the newest template that are ready for sure: of those that are, any old one may be counted."""
-    return max(0, min(workload.updated, workload.ready - workload.outdated))
+def _lost(workload: Workload | None, digest: str) -> bool:
+    """For sure: no pod of this template is ready."""
+    return workload is None or workload.digest != digest or workload.maybe_ready == 0

@@ -9,7 +9,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, Reason, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed, Proxies, Store, Trouble, TroubleKind, Workload
-from resilientslice.reconcile.signals import pending, unfound
+from resilientslice.reconcile.signals import asked_of, pending, uncounted, unfound
 from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision
 from resilientslice.render.stores import managed
@@ -93,7 +93,8 @@ class View:
     @cached_property
     def rolling(self) -> tuple[str, ...]:
         """What doesn't all run what it is to run, or isn't ready: stable services, stores, and the proxies."""
-        found = (*self.unrolled, *self.pending_stores)
+        late = uncounted(self.observed.workloads, self.memory.stable.services, asked_of(self.slice_))
+        found = (*(self.unrolled or late), *self.pending_stores)
         return (*found, "the proxies") if self.observed.proxies_roll else found
 
     @cached_property
@@ -127,7 +128,8 @@ class View:
     @cached_property
     def unrolled(self) -> tuple[str, ...]:
         """Stable services that don't all run what they are to run and are ready."""
-        return pending(self.observed.workloads, self.memory.stable, Track.STABLE, self.memory.stable.services)
+        stable, asked = self.memory.stable, asked_of(self.slice_)
+        return pending(self.observed.workloads, stable, Track.STABLE, stable.services, asked=asked)
 
     @property
     def proxies_are_replaced(self) -> bool:
@@ -153,7 +155,7 @@ class View:
             for name, workload in found.items()
             if workload is not None and workload.stuck and workload.digest == revision.services[name].digest
         ]
-        return pending(self.observed.workloads, revision, track, late)
+        return pending(self.observed.workloads, revision, track, late, asked=asked_of(self.slice_))
 
     @cached_property
     def serving(self) -> str:
@@ -161,11 +163,11 @@ class View:
         stable, state = self.memory.stable, self.state
         found = [(self.workload(name, Track.STABLE), service) for name, service in stable.services.items()]
         known = [(workload, service) for workload, service in found if workload is not None]
-        if any(workload.outdated or workload.digest not in ("", service.digest) for workload, service in known):
+        if any(_has_former_pods(workload, service.digest) for workload, service in known):
             if state.phase is Phase.PROMOTING and state.live:
                 return f"{state.canary} serves on the canary track"
             return f"{self.memory.former} serves" if self.memory.former else "The former pods serve"
-        if len(known) < len(found) or any(not workload.digest for workload, _ in known):
+        if len(known) < len(found) or any(not workload.counted for workload, _ in known):
             return ""
         return f"{stable.name} serves"
 
@@ -181,6 +183,11 @@ class View:
 
     def workload(self, service: str, track: Track) -> Workload | None:
         return self.observed.workloads.get((service, track))
+
+
+def _has_former_pods(workload: Workload, digest: str) -> bool:
+    """As far as is known for sure."""
+    return workload.counted and (bool(workload.outdated) or workload.digest != digest)
 
 
 def _instances(slice_: ResilientSlice, store: StoreName) -> int:

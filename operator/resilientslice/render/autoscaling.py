@@ -9,7 +9,7 @@ from resilientslice.render.presence import Presence
 def render_autoscaler(slice_: ResilientSlice, service: Presence, track: Track, *, floor: int = 0) -> Object | None:
     """`floor`: replicas below which the autoscaler may not go for now; the maximum holds nevertheless."""
     autoscaling = service.policy.autoscaling
-    if autoscaling is None or track not in service.tracks:
+    if autoscaling is None or service.runs(track) is None:
         return None
     name = track_name(slice_.name, service.name, track)
     target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization_percentage}

@@ -7,7 +7,7 @@ from resilientslice.render.presence import Presence
 
 
 def render_deployment(slice_: ResilientSlice, service: Presence, track: Track) -> Object | None:
-    revision = service.tracks.get(track)
+    revision = service.runs(track)
     if revision is None:
         return None
     template = revision.template

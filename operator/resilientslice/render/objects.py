@@ -103,15 +103,22 @@ def _of_proxy(
 def _of_service(
     slice_: ResilientSlice, service: Presence, present: tuple[Presence, ...], canary: CanaryTrack | None
 ) -> Iterable[Object | None]:
-    floors = {Track.STABLE: canary.stable_sizes.get(service.name, 0)} if canary else {}
+    floor = _floor(service, canary)
     yield render_service_account(slice_, service)
     yield render_service_policy(slice_, service, present)
     yield render_service(slice_, service)
     for track in Track:
         yield render_track_service(slice_, service, track)
         yield render_deployment(slice_, service, track)
-        yield render_autoscaler(slice_, service, track, floor=floors.get(track, 0))
+        yield render_autoscaler(slice_, service, track, floor=floor)
     yield render_service_budget(slice_, service)
+
+
+def _floor(service: Presence, canary: CanaryTrack | None) -> int:
+    """Of the autoscalers of both tracks: either may be sent everything within milliseconds."""
+    stable = service.tracks.get(Track.STABLE)
+    sizes = canary.stable_sizes if canary else {}
+    return max(sizes.get(service.name, 0), stable.transit.floor if stable else 0)
 
 
 def _of_store(

@@ -12,6 +12,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision, ServiceRevision
 from resilientslice.render.tracks import CanaryTrack
+from resilientslice.render.transit import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,30 @@ class Presence:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """Ports its pods listen on: one, none, or one of each track while a revision moves it."""
-        found = (revision.port for revision in self.tracks.values())
+        """Ports its pods listen on: one, none, or several while a revision moves it, those of today first."""
+        today = [revision.port for revision in self.tracks.values()]
+        found = [*today, *(spec.port for spec in self._specs)]
         return tuple(dict.fromkeys(port for port in found if port is not None))
 
     @property
     def internal_port(self) -> int | None:
         """Its listener on the proxies, the same for both tracks."""
-        return next((r.internal_port for r in self.tracks.values() if r.internal_port is not None), None)
+        former = (old.internal_port for revision in self.tracks.values() for old in revision.transit.former)
+        found = (*(revision.internal_port for revision in self.tracks.values()), *former)
+        return next((port for port in found if port is not None), None)
+
+    @property
+    def _specs(self) -> tuple[Service, ...]:
+        """All that pods which may run were made from."""
+        return tuple(spec for revision in self.tracks.values() for spec in revision.specs)
+
+    def runs(self, track: Track) -> ServiceRevision | None:
+        """What the pods of a track are to be; None if it is to have none. Of a removed service those that are called
+        stay for their callers."""
+        revision = self.tracks.get(track)
+        if revision is not None and revision.transit.removed:
+            return revision if revision.called and revision.transit.stage is not Stage.GONE else None
+        return revision
 
     def port_of(self, track: Track) -> int | None:
         """The track's port; the other one's where this track does not exist, so that both can always be named."""
@@ -44,11 +61,11 @@ class Presence:
 
     @property
     def callees(self) -> frozenset[str]:
-        return frozenset(name for revision in self.tracks.values() for name in revision.spec.depends_on)
+        return frozenset(name for spec in self._specs for name in spec.depends_on)
 
     @property
     def stores(self) -> frozenset[StoreName]:
-        return frozenset(store for revision in self.tracks.values() for store in revision.spec.stores)
+        return frozenset(store for spec in self._specs for store in spec.stores)
 
     @property
     def least_replicas(self) -> int:
@@ -59,7 +76,7 @@ class Presence:
 
 
 def present_services(slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None) -> tuple[Presence, ...]:
-    """Every service that has pods, by name."""
+    """Every service that has pods, by name. `stable` as rendered: `render.leaving.in_transit`."""
     tracks: dict[str, dict[Track, ServiceRevision]] = {
         name: {Track.STABLE: revision} for name, revision in stable.services.items()
     }

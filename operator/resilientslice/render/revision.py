@@ -7,7 +7,7 @@ and restarts no pod: the templates of a revision are applied as they were first 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from resilientslice.api.slice import ResilientSlice, Spec
 from resilientslice.render.environment import charges_tenants
 from resilientslice.render.names import allocate_ports
 from resilientslice.render.pods import render_pod_template
+from resilientslice.render.transit import AT_REST, Transit, target_of
 
 POD_FIELDS = frozenset(
     {
@@ -42,16 +43,30 @@ POD_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ServiceRevision:
-    """One service in a revision. `spec` is complete, also where it is not compared; `template` is as first rendered."""
+    """One service in a revision. `spec` is complete, also where it is not compared; `template` is as first rendered.
+
+    `transit` is nothing of the revision: see there.
+    """
 
     spec: Service
     digest: str
     internal_port: int | None
     template: Mapping[str, Any]
+    transit: Transit = AT_REST
 
     @property
     def port(self) -> int | None:
         return self.spec.port
+
+    @property
+    def specs(self) -> tuple[Service, ...]:
+        """Its own, and those that former pods were made from, newest first."""
+        return self.spec, *(former.spec for former in self.transit.former)
+
+    @property
+    def called(self) -> Service | None:
+        """The newest of these that somebody calls; None if nobody ever did."""
+        return next((spec for spec in self.specs if spec.port is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +76,21 @@ class Revision:
     services: Mapping[str, ServiceRevision]
 
 
-def revision_of(slice_: ResilientSlice, *, after: Revision | None = None, sleep_action: bool = True) -> Revision:
+def revision_of(
+    slice_: ResilientSlice,
+    *,
+    after: Revision | None = None,
+    taken: Sequence[Revision] = (),
+    sleep_action: bool = True,
+) -> Revision:
     """The revision that a slice's spec asks for.
 
-    `after` is an earlier one whose internal ports are kept. `sleep_action` says that the cluster knows the preStop
-    action `sleep` (Kubernetes 1.30 and later; 1.29 only behind a feature gate). Neither is part of the content.
+    `after` is an earlier one whose internal ports are kept; those of `taken`, newest first, are in use as well.
+    `sleep_action` says that the cluster knows the preStop action `sleep` (Kubernetes 1.30 and later; 1.29 only behind a
+    feature gate). None of them is part of the content.
     """
     content = {name: _content(slice_.spec, service) for name, service in _by_name(slice_.spec).items()}
-    previous = {n: s.internal_port for n, s in after.services.items() if s.internal_port} if after else {}
+    previous = _internal_ports(after, taken)
     ports = allocate_ports((s.name for s in slice_.spec.services if s.port is not None), previous)
     services = {
         name: ServiceRevision(
@@ -94,6 +116,15 @@ def changed_services(stable: Revision, wanted: Revision) -> frozenset[str]:
         name
         for name, service in wanted.services.items()
         if service.port is not None and (name not in stable.services or stable.services[name].digest != service.digest)
+    )
+
+
+def moved_services(stable: Revision, wanted: Revision) -> frozenset[str]:
+    """Services of both that listen on another port in `wanted`, speak another protocol, or are called in one only."""
+    return frozenset(
+        name
+        for name, service in wanted.services.items()
+        if name in stable.services and target_of(stable.services[name].spec) != target_of(service.spec)
     )
 
 
@@ -137,6 +168,14 @@ def revision_from_json(data: Mapping[str, Any]) -> Revision:
 def digest(value: Any) -> str:
     """Ten hexadecimal digits of the canonical JSON: short enough for a name, 40 bits against an accident."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:10]
+
+
+def _internal_ports(after: Revision | None, taken: Sequence[Revision]) -> dict[str, int]:
+    """Newest last, so that the ports of `after` hold."""
+    ports: dict[str, int] = {}
+    for revision in (*taken[::-1], *([after] if after else [])):
+        ports |= {name: service.internal_port for name, service in revision.services.items() if service.internal_port}
+    return ports
 
 
 def _by_name(spec: Spec) -> dict[str, Service]:

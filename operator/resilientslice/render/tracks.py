@@ -19,9 +19,11 @@ class CanaryTrack:
     services: frozenset[str]
     weight: int = 0
     live: bool = True
+    by_header: bool = True
+    """Its header reaches it. Not where nobody asked for a canary, and one is only the way to move a port."""
     stable_sizes: Mapping[str, int] = field(default_factory=dict)
-    """Stable replicas of those services when the canary started: an autoscaler's minimum until the canary ends, because
-    what the canary takes over makes stable idle, and traffic may come back at once."""
+    """Most stable replicas of those services since the canary started: an autoscaler's minimum on both tracks until the
+    canary ends. What one takes over makes the other idle, and all traffic may come to either at once."""
 
 
 @dataclass(frozen=True, slots=True)

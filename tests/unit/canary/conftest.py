@@ -23,6 +23,7 @@ class Scenario:
     canary: Canary | None = field(default_factory=Canary)
     changed: frozenset[str] = frozenset({"payments"})
     former: frozenset[str] = frozenset()
+    moved: frozenset[str] = frozenset()
     now: float = 1000.0
     ready: bool = True
     healthy: bool = True
@@ -88,7 +89,11 @@ class Scenario:
             assert after.traffic == before.traffic, "the canary has to serve while stable is updated"
 
     def wanted(self) -> Wanted:
-        return Wanted(self.revision, self.changed, self.canary, self.former)
+        return Wanted(self.revision, self.changed, self.canary, self.former, self._moves())
+
+    def _moves(self) -> frozenset[str]:
+        """Nothing moves between a revision and itself."""
+        return frozenset() if self.revision == self.state.stable else self.moved
 
     def signals(self) -> Signals:
         canary, stable = self.state.canary, self.state.stable

@@ -24,6 +24,18 @@ def test_abort_takes_the_traffic_away_at_once_then_drains_then_rests(scenario):
     assert (canary.at(), canary.state.canary, canary.state.stable) == ((Phase.ABORTED, 0), "", STABLE)
 
 
+@pytest.mark.parametrize("weight", [0, 1, 99, 100])
+@pytest.mark.parametrize("ready", [True, False])
+def test_abort_acts_in_the_same_step_at_any_weight_also_while_it_is_about_to_be_promoted(scenario, weight, ready):
+    canary = scenario().want(NEXT, weight=50)
+    canary.edit(weight=weight).once()
+    assert (canary.state.weight, canary.state.stable) == (weight, STABLE)
+    canary.ready = ready
+    canary.edit(abort=NEXT).once()
+    assert (canary.at(), canary.state.live, canary.state.stable) == ((Phase.DRAINING, 0), False, STABLE)
+    assert canary.reasons[-1] == "CanaryAborted"
+
+
 def test_aborted_is_a_resting_state(scenario):
     canary = scenario().want(NEXT, weight=50).want(abort=NEXT).wait(1)
     canary.events.clear()

@@ -101,7 +101,7 @@ def test_on_the_first_apply_a_weight_is_reported_not_armed(scenario):
     assert "Weight 100 is noted" in canary.message
 
 
-@pytest.mark.parametrize("left", [0, 30, 100])
+@pytest.mark.parametrize("left", [1, 30, 100])
 def test_a_weight_left_behind_never_ships_the_next_image(scenario, left):
     canary = scenario(weight=left).want(NEXT).wait(10_000_000)
     assert canary.at() == (Phase.PAUSED, 0)
@@ -114,6 +114,22 @@ def test_a_weight_left_behind_never_ships_the_next_image(scenario, left):
     assert canary.events[-1] == Event(
         EventType.WARNING, "StaleWeight", f"{NEXT} waits at 0: the pinned weight was set before it"
     )
+
+
+def test_a_weight_of_0_ships_nothing_and_is_never_stale(scenario):
+    canary = scenario(weight=0)
+    assert canary.message == "No canary: weight 0 has no effect. The next revision starts at 0 as well."
+    canary.want(NEXT).wait(10_000_000)
+    assert canary.at() == (Phase.PROGRESSING, 0)
+    assert (canary.state.reason, canary.state.live, canary.state.stable) == ("Pinned", True, STABLE)
+    assert canary.message.startswith("Pinned at 0 by spec.canary.weight; change it")
+    assert canary.reasons == ["CanaryStarted", "CanaryReady"]
+    assert canary.want(weight=20).at() == (Phase.PROGRESSING, 20)
+
+
+def test_0_waits_for_whatever_comes_next_too(scenario):
+    canary = scenario().want(NEXT, weight=0).want(LATER).wait(5)
+    assert (canary.state.canary, canary.at(), canary.state.reason) == (LATER, (Phase.PROGRESSING, 0), "Pinned")
 
 
 def test_a_weight_that_was_changed_while_there_was_nothing_to_shift_is_left_behind_too(scenario):

@@ -91,6 +91,17 @@ def test_it_drains_only_once_every_envoy_sends_nothing_to_it(scenario):
     assert canary.see(acknowledged=True).wait(1).state.phase is Phase.IDLE
 
 
+@pytest.mark.parametrize(("active", "seconds"), [(0, 1.0), (None, 5.0), (4, 30.0)], ids=["none", "unknown", "endless"])
+def test_an_envoy_that_comes_while_it_drains_is_waited_for_and_drained_in_full(scenario, active, seconds):
+    canary = scenario().see(stable_ready=False).want(NEXT, weight=100).see(active=active, stable_ready=True)
+    canary.wait(seconds - 0.1).see(acknowledged=False)
+    assert (canary.wait(3600).state.phase, canary.deadline) == (Phase.DRAINING, None)
+    canary.see(acknowledged=True)
+    assert canary.deadline == canary.now + seconds, "what the newcomer routed counts from its acknowledgement"
+    assert canary.wait(seconds - 0.1).state.phase is Phase.DRAINING
+    assert canary.wait(0.1).state.phase is Phase.IDLE
+
+
 def test_a_canary_that_dies_during_promotion_hands_over_early(scenario):
     canary = scenario().see(stable_ready=False).want(NEXT, weight=100).see(healthy=False)
     assert (canary.at(), canary.state.stable) == ((Phase.PROMOTING, 0), NEXT)

@@ -220,3 +220,13 @@ def test_a_canary_that_lost_its_hosts_goes_through_the_steps_again(scenario):
     assert canary.at() == (Phase.PROGRESSING, 25)
     canary.see(healthy=False, acknowledged=False).see(healthy=True, acknowledged=True)
     assert (canary.at(), canary.state.step) == ((Phase.PROGRESSING, 5), 1)
+
+
+def test_a_canary_that_lost_its_hosts_begins_its_steps_again(scenario):
+    canary = scenario(steps=STEPS, analysis=FREE).see(attempts=GOOD).want(NEXT).wait(60)
+    assert (canary.at(), canary.state.observed) == ((Phase.PROGRESSING, 25), 25)
+    canary.healthy = canary.ready = canary.acknowledged = False
+    canary.look()
+    assert (canary.state.observed, canary.state.step) == (0, 0), "nobody is told that anything is drawn"
+    canary.see(acknowledged=True).see(healthy=True, ready=True)
+    assert (canary.at(), canary.state.step) == ((Phase.PROGRESSING, 5), 1)

@@ -11,7 +11,7 @@ from resilientslice.observe.rollouts import proxy_deployment, rolls, stuck
 from resilientslice.observe.stores import observe_stores
 from resilientslice.observe.troubles import claim_trouble, pod_troubles, workload_troubles
 from resilientslice.observe.workloads import observe_workloads
-from resilientslice.reconcile.children import noted
+from resilientslice.reconcile.children import MANAGER, noted
 from resilientslice.reconcile.observed import Proxies, Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track
 
@@ -52,9 +52,63 @@ def test_a_deployment_is_counted():
     assert found == {("api", Track.STABLE): Workload(desired=3, ready=2, updated=3, digest="digest", outdated=1)}
 
 
-def test_what_was_patched_a_moment_ago_runs_nothing_that_is_known():
-    found = observe_workloads(children(deployment(generation=3)), "u")
-    assert found["api", Track.STABLE].digest == ""
+def watched(*objects):
+    """What is seen of a Deployment after each of these."""
+    known = Children(on_change=lambda key: None, shape=noted)
+    seen = []
+    for version, obj in enumerate(objects, start=1):
+        obj["metadata"]["resourceVersion"] = str(version)
+        known.told(obj)
+        seen.append(observe_workloads(known.of(KEY).values(), "u")["api", Track.STABLE])
+    return seen
+
+
+def template(digest):
+    return {"annotations": {"resilientslice.dev/template": digest}}
+
+
+def test_what_was_patched_a_moment_ago_is_not_counted():
+    (found,) = watched(deployment(generation=3))
+    assert (found.digest, found.counted, found.surely_ready, found.maybe_ready) == ("digest", False, 0, 2)
+
+
+def test_a_change_of_replicas_alone_leaves_the_counts_what_they_are_of():
+    found = watched(deployment(), *(deployment(generation=number, replicas=number) for number in range(3, 9)))
+    assert [(seen.desired, seen.counted) for seen in found] == [(n, True) for n in (3, 3, 4, 5, 6, 7, 8)]
+    assert [seen.current for seen in found] == [True, *(False for _ in range(6))]
+
+
+def test_a_new_template_is_not_counted_before_it_is_taken_up_however_often_replicas_change():
+    new = [deployment(generation=number, replicas=number, **template("new")) for number in (3, 4, 5)]
+    caught_up = deployment(generation=6, replicas=6, status={"observedGeneration": 3}, **template("new"))
+    found = watched(deployment(), *new, caught_up)
+    assert [seen.counted for seen in found] == [True, False, False, False, True]
+    assert {seen.digest for seen in found[1:]} == {"new"}
+
+
+def test_after_a_restart_counts_of_a_moving_number_of_replicas_become_certain():
+    found = watched(
+        deployment(generation=7, status={"observedGeneration": 6}),
+        deployment(generation=9, status={"observedGeneration": 7}),
+    )
+    assert [seen.counted for seen in found] == [False, True]
+
+
+def test_another_deployment_of_the_name_is_counted_anew():
+    there, made_again = deployment(), deployment(generation=1, status={"observedGeneration": 0})
+    made_again["metadata"]["uid"] = "another"
+    assert [seen.counted for seen in watched(there, made_again)] == [True, False]
+
+
+def test_a_template_that_somebody_else_changed_or_that_was_taken_back_is_counted_anew():
+    ours = {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}}
+    theirs = ours | {"fieldsV1": {"f:spec": {}}}
+    kept = deployment(managedFields=[ours])
+    kept["spec"]["template"] = {}
+    edited = deployment(generation=3, status={"observedGeneration": 2}, managedFields=[theirs])
+    taken_back = deployment(generation=4, status={"observedGeneration": 3}, managedFields=[ours])
+    taken_back["spec"]["template"] = {}
+    assert [seen.counted for seen in watched(kept, edited, taken_back)] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def test_a_service_may_be_added_and_removed_by_a_canary(cluster):
         "shop-worker-stable",
     }
     cluster.edit(canary={"weight": 100}).settle(seconds=1)
+    cluster.settle(seconds=60)
     assert set(images(cluster.deployments())) == {"shop-api-stable", "shop-ledger-stable", "shop-worker-stable"}
 
 

@@ -126,3 +126,10 @@ def test_nothing_is_recovered_of_a_slice_that_nobody_remembers(raised):
 def test_a_decision_that_was_taken_back_meanwhile_is_not_made_again(raised):
     raised.edit(canary={"weight": 5})
     assert recovered(raised.observed, Operator(raised)) == (raised.observed, ())
+
+
+def test_envoys_that_do_not_all_run_the_same_prove_nothing(raised):
+    (proven,) = set(raised.observed.proxies.acked.values())
+    for other in ("unknown", raised.observed.memory.config):
+        raised.see(proxies=Proxies(total=2, acked={"proxy-0": proven, "proxy-1": other}))
+        assert recovered(raised.observed, Operator(raised)) == (raised.observed, ())

@@ -2,9 +2,10 @@
 
 import pytest
 
+from resilientslice.api.services import Autoscaling
 from resilientslice.canary.state import NO_TRAFFIC, Attempts, Traffic
 from resilientslice.reconcile.observed import Proxies, Workload
-from resilientslice.reconcile.signals import pending, signals_of
+from resilientslice.reconcile.signals import least_ready, pending, signals_of
 from resilientslice.render.names import Track
 
 KEY = ("payments", Track.STABLE)
@@ -14,7 +15,8 @@ KEY = ("payments", Track.STABLE)
     ("desired", "ready", "updated", "outdated", "said"),
     [
         (3, 3, 3, 0, None),
-        (0, 0, 0, 0, None),
+        (0, 0, 0, 0, "payments 0/3"),
+        (2, 2, 2, 0, "payments 2/3"),
         (2, 3, 3, 0, None),
         (3, 2, 3, 0, "payments 2/3"),
         (3, 3, 2, 0, "payments 2/3"),
@@ -36,8 +38,11 @@ def test_a_workload_is_there_when_all_replicas_run_the_new_template_and_are_read
 def test_counts_of_another_template_say_nothing(cluster):
     stable = cluster.plan.memory.stable
     assert pending({}, stable, Track.STABLE, ["payments"]) == ("payments (not there yet)",)
-    workloads = {KEY: Workload(3, 3, 3, "another")}
-    assert pending(workloads, stable, Track.STABLE, ["payments"]) == ("payments (not updated yet)",)
+    for workload in (
+        Workload(3, 3, 3, "another"),
+        Workload(3, 3, 3, stable.services["payments"].digest, counted=False),
+    ):
+        assert pending({KEY: workload}, stable, Track.STABLE, ["payments"]) == ("payments (not updated yet)",)
 
 
 def canary_with(cluster, workload):
@@ -54,8 +59,12 @@ def canary_with(cluster, workload):
         ((3, 3, 3), True, True),
         ((3, 1, 3), False, True),
         ((3, 0, 3), False, False),
-        ((0, 0, 0), True, True),
-        ((3, 1, 3, 1), False, False),
+        ((0, 0, 0), False, False),
+        ((2, 2, 2), False, True),
+        ((3, 1, 3, 1), False, True),
+        ((3, 3, 0, 3), False, False),
+        ((3, 3, 0, 3, False), False, True),
+        ((3, 0, 0, 0, False), False, False),
     ],
     ids=str,
 )
@@ -64,6 +73,23 @@ def test_a_canary_is_healthy_with_one_replica_and_ready_with_all(cluster, counts
     assert bool(seen.canary_ready) == ready
     assert bool(seen.canary_healthy) == healthy
     assert {seen.canary_ready, seen.canary_healthy} <= {"", memory.canary.name}
+
+
+def test_stable_scaled_to_nothing_by_whoever_asks_for_it_is_whole(cluster):
+    stable = cluster.plan.memory.stable
+    none = {KEY: Workload(0, 0, 0, stable.services["payments"].digest)}
+    asked = {"payments": stable.services["payments"].spec.model_copy(update={"replicas": 0})}
+    assert pending(none, stable, Track.STABLE, ["payments"], asked=asked) == ()
+    assert pending({("payments", Track.CANARY): none[KEY]}, stable, Track.CANARY, ["payments"], asked=asked) == (
+        "payments 0/1",
+    )
+
+
+@pytest.mark.parametrize(("floor", "least"), [(0, 2), (2, 2), (5, 5), (9, 7)])
+def test_what_an_autoscaler_asks_for_at_the_moment_is_no_condition(cluster, floor, least):
+    autoscaling = Autoscaling(min_replicas=2, max_replicas=7)
+    service = cluster.plan.memory.stable.services["payments"].spec.model_copy(update={"autoscaling": autoscaling})
+    assert [least_ready(service, track, floor) for track in Track] == [least, least]
 
 
 def test_replicas_of_another_template_are_not_the_canary(cluster):
@@ -98,6 +124,12 @@ def test_stable_is_ready_for_traffic_by_the_canarys_services_and_settled_by_all(
     broken["payments", Track.STABLE] = Workload(3, 2, 3, payments.digest)
     seen = signals_of(cluster.observed.memory, cluster.see(workloads=broken).observed)
     assert (seen.stable_ready, seen.stable_pending) == ("", ("payments 2/3",))
+
+
+def test_stable_is_not_ready_for_traffic_before_every_envoy_has_found_it(cluster):
+    cluster.edit(images={"payments": "2"}, canary={"weight": 30}).settle()
+    seen = signals_of(cluster.observed.memory, cluster.see(hostless=frozenset({"payments-stable"})).observed)
+    assert (seen.stable_ready, seen.stable_pending) == ("", ("payments (not every Envoy knows its pods)",))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from resilientslice.api.scalars import duration_milliseconds
 from resilientslice.api.services import Protocol
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy.limits import render_circuit_breakers, render_failover_breakers
-from resilientslice.render.envoy.routed import RoutedService, Target
+from resilientslice.render.envoy.routed import RoutedService
 from resilientslice.render.envoy.scalars import (
     ADS,
     TYPE,
@@ -21,6 +21,7 @@ from resilientslice.render.envoy.scalars import (
 )
 from resilientslice.render.names import Track, track_name
 from resilientslice.render.tracks import Address, DnsDiscovery, FixedDiscovery, Topology
+from resilientslice.render.transit import Target
 
 CLUSTER_TYPE = TYPE + "envoy.config.cluster.v3.Cluster"
 ENDPOINTS_TYPE = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"

@@ -6,8 +6,6 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy.headers import (
     TENANT_REGEX,
     TENANT_TOO_LONG_REGEX,
-    canary_header,
-    match_exact,
     match_regex,
     tenant_header,
 )
@@ -16,6 +14,7 @@ from resilientslice.render.envoy.routed import RoutedService
 from resilientslice.render.envoy.routes import (
     Hop,
     Lane,
+    header_lane,
     home_cluster,
     render_route_configuration,
     render_section,
@@ -36,7 +35,7 @@ def render_front_routes(
     """Longest exposed prefix first; a service's own sections never reach into a longer prefix of another's."""
     exposed = sorted(
         ((service.spec.expose.path_prefix, service) for service in services if service.spec.expose),
-        key=lambda item: (-len(item[0]), item[0], item[1].name),
+        key=lambda item: (-len(item[0]), item[0], item[1].claim, item[1].name),
     )
     routes = [
         route
@@ -62,11 +61,10 @@ def _front_lanes(slice_: ResilientSlice, service: RoutedService, canary: CanaryT
     stable = Lane("stable", home, Track.STABLE)
     if canary is None or not canary.live:
         return (stable,)
-    header = canary_header(slice_)
     alone = service.cluster(Track.CANARY) if service.in_canary else home
     drawn = service.failover_cluster if service.in_canary else home
     return (
-        Lane("header", alone, Track.CANARY, (match_exact(header.name, header.value),)),
+        *header_lane(slice_, canary, alone),
         Lane("drawn", drawn, Track.CANARY, percent=canary.weight),
         stable,
     )

@@ -81,16 +81,22 @@ def home_cluster(service: RoutedService) -> str:
     return service.cluster(Track.STABLE) if service.in_stable or not service.in_canary else service.failover_cluster
 
 
+def header_lane(slice_: ResilientSlice, canary: CanaryTrack, cluster: str) -> tuple[Lane, ...]:
+    if not canary.by_header:
+        return ()
+    header = canary_header(slice_)
+    return (Lane("header", cluster, Track.CANARY, (match_exact(header.name, header.value),)),)
+
+
 def _internal_lanes(slice_: ResilientSlice, service: RoutedService, canary: CanaryTrack | None) -> tuple[Lane, ...]:
     """A service without a canary leaves the track as it is, for those that it calls."""
     if canary is None or not service.in_canary:
         return (Lane(name="stable", cluster=home_cluster(service)),)
-    header = canary_header(slice_)
     # Envoy does not invert a match on a header that is absent, unless that counts as empty.
     undrawn = match_exact(TRACK_HEADER, Track.STABLE) | {"invert_match": True, "treat_missing_header_as_empty": True}
     failover = service.failover_cluster
     return (
-        Lane("header", service.cluster(Track.CANARY), Track.CANARY, (match_exact(header.name, header.value),)),
+        *header_lane(slice_, canary, service.cluster(Track.CANARY)),
         Lane("canary", failover, Track.CANARY, (match_exact(TRACK_HEADER, Track.CANARY),)),
         Lane("drawn", failover, Track.CANARY, (undrawn,), canary.weight),
         Lane("stable", home_cluster(service), Track.STABLE),
