@@ -217,7 +217,7 @@ def start(code: str, token: str) -> subprocess.Popen[bytes]:
 
 @pytest.fixture
 def stranger() -> object:
-    with subprocess.Popen([sys.executable, "-c", SLEEP]) as process:
+    with subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True) as process:
         yield process
         process.kill()
 
