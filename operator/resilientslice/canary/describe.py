@@ -23,7 +23,9 @@ def describe(state: State, wanted: Wanted, signals: Signals) -> str:
     goal = goal_of(state, wanted, wanted.canary)
     if state.phase is Phase.STARTING:
         return _starting(state, goal, wanted.canary, signals)
-    serving = _step(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else _serving(state, goal)
+    serving = (
+        _step(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else _serving(state, goal, wanted)
+    )
     return f"{serving} {_held_up(state, goal, signals)}".rstrip()
 
 
@@ -81,13 +83,14 @@ def _starting(state: State, goal: Goal, canary: Canary, signals: Signals) -> str
     return text
 
 
-def _serving(state: State, goal: Goal) -> str:
+def _serving(state: State, goal: Goal, wanted: Wanted) -> str:
     promote = f"set spec.canary.promote: {state.canary}"
     if goal.promotes:
         return f"{state.canary} is promoted once every Envoy draws 100; until then that can be revoked."
     texts = {
         Reason.STALE_WEIGHT: _stale(state),
         Reason.PAUSED: f"Paused at {state.weight} by spec.canary.paused; set it to false to go on.",
+        Reason.WITHHELD: f"Stays at {state.weight}: {wanted.withheld}, its successor, can't be stored; see Stalled.",
         Reason.NO_STEPS: f"Stays at {state.weight}: spec.canary has neither weight nor steps. Set one, or {promote}.",
     }
     pinned = f"Pinned at {goal.weight} by spec.canary.weight; change it, remove it to run the steps, or {promote}."

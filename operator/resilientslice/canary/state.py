@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PINNED = "Pinned"
     STALE_WEIGHT = "StaleWeight"
     PAUSED = "PausedByUser"
+    WITHHELD = "RevisionNotStored"
     PROMOTE = "Promote"
     RETURN = "ReturnToFormerlyStable"
     PLAIN = "PlainUpdate"
@@ -157,6 +158,8 @@ class Wanted:
     canary: Canary | None
     former: frozenset[str] = frozenset()
     """Revisions that were stable before."""
+    withheld: str = ""
+    """Revision that is asked for in place of `revision` and can't be stored. Nothing happens by itself meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,12 @@ def plan(
     images: Images = DEFAULT_IMAGES,
     sleep_action: bool = True,
     wanted: Revision | None = None,
+    withheld: str = "",
 ) -> Plan:
     """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
 
-    `wanted` is `wanted_revision` of the same slice and memory, where it is known. `sleep_action` as in `revision_of`.
+    `wanted` is `wanted_revision` of the same slice and memory, where it is known; or what goes on in place of the
+    revision `withheld`, which can't be stored. `sleep_action` as in `revision_of`.
     Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
     """
     if slice_.spec.suspend:
@@ -98,9 +100,9 @@ def plan(
     wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
     before = observed.memory or _adopt(wanted, now)
     seen = signals_of(before, observed)
-    decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
+    decision = machine.step(before.state, _asked(slice_, before, wanted, withheld), seen, now)
     memory = _remember(before, decision.state, wanted, observed, settled=before.state.settled or bool(seen.settled))
-    canary = _track(memory)
+    canary = track_of(memory)
     offer = _offer(slice_, memory, canary, observed, place=place, render=render)
     memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
     view = View(slice_, memory, observed, canary, waits=decision.message)
@@ -142,16 +144,17 @@ def sized(desired: Desired, sizes: Mapping[StoreName, str]) -> Desired:
 
 
 def _adopt(wanted: Revision, now: float) -> Memory:
-    """The first pass: what is wanted is what is stable."""
+    """The first pass of a slice that doesn't run: what is wanted is what is stable."""
     return Memory(stable=wanted, state=State(stable=wanted.name, since=now, entered=now))
 
 
-def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision) -> Wanted:
+def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision, withheld: str) -> Wanted:
     return Wanted(
         revision=wanted.name,
         changed=changed_services(memory.stable, wanted),
         canary=slice_.spec.canary,
         former=frozenset(revision.name for revision in memory.history),
+        withheld=withheld,
     )
 
 
@@ -181,7 +184,8 @@ def _stable_sizes(state: State, observed: Observed) -> dict[str, int]:
     return {name: workload.desired for name, workload in sorted(found.items()) if workload is not None}
 
 
-def _track(memory: Memory) -> CanaryTrack | None:
+def track_of(memory: Memory) -> CanaryTrack | None:
+    """The canary as it is to be rendered."""
     if memory.canary is None:
         return None
     traffic = memory.state.traffic
