@@ -93,6 +93,7 @@ class World:
         self.namespace = namespace
         self.others = others
         self.client = KubeClient(session)
+        self._session = session
         self.log = log
         """Verb and kind of each request of the operator."""
         self.agents = FakeAgents()
@@ -104,6 +105,8 @@ class World:
         """How often a pod of the proxies was."""
         self.subnet = "127.77.0"
         """Of the proxies' pods."""
+        self.claim = ""
+        """The installation that this operator claims slices for from its next start on."""
         self.restart()
 
     def restart(self, agents: Agents | None = None) -> None:
@@ -111,8 +114,18 @@ class World:
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
         self.reconciler = Reconciler(
-            self.client, self.slices, self.children, agents or self.agents, clock=lambda: self.now
+            self.client,
+            self.slices,
+            self.children,
+            agents or self.agents,
+            clock=lambda: self.now,
+            installation=self.claim,
         )
+
+    async def request(self, method: str, path: str, body: Object | None = None) -> Object:
+        """Of a kind that the operator has nothing to do with."""
+        kind = Kind("", "", "Object", path)
+        return await self._session.request(method, path, kind=kind, what=path, body=body)
 
     async def apply(self, document: Object) -> Object:
         document = copy.deepcopy(document)

@@ -12,6 +12,7 @@ from resilientslice.api.rules import broken_rules
 from resilientslice.api.rules.draft import draft_of, partial_draft
 from resilientslice.api.rules.transitions import forbidden_changes, lasting_changes
 from resilientslice.api.schema_problems import null_paths, schema_problems
+from resilientslice.api.size import size_problems
 from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
 
 
@@ -30,7 +31,7 @@ def parse_slice(data: Any) -> ResilientSlice:
         raise _invalid(data, schema_problems(error.errors(include_url=False), data)) from None
     if any(null_paths(data)):
         raise _invalid(data, schema_problems((), data))
-    problems = tuple(broken_rules(draft_of(slice_)))
+    problems = (*broken_rules(draft_of(slice_)), *size_problems(data))
     if problems:
         raise InvalidSliceError(_named(problems, data))
     return slice_

@@ -24,7 +24,7 @@ def describe(state: State, wanted: Wanted, signals: Signals) -> str:
     if state.phase is Phase.STARTING:
         return _starting(state, goal, wanted, signals)
     steps = wanted.canary if goal.reason is Reason.STEPS else None
-    serving = _step(state, goal, steps, signals) if steps else _serving(state, goal)
+    serving = _step(state, goal, steps, signals) if steps else _serving(state, goal, wanted)
     return f"{serving} {_held_up(state, goal, signals)}".rstrip()
 
 
@@ -91,7 +91,7 @@ def _moves(wanted: Wanted) -> str:
     return f"Both revisions run for a while because the port or protocol of {names} changes."
 
 
-def _serving(state: State, goal: Goal) -> str:
+def _serving(state: State, goal: Goal, wanted: Wanted) -> str:
     promote = f"set spec.canary.promote: {state.canary}"
     if goal.reason is Reason.PLAIN:
         return f"{state.canary} takes over from {state.stable} once every Envoy draws 100."
@@ -100,6 +100,7 @@ def _serving(state: State, goal: Goal) -> str:
     texts = {
         Reason.STALE_WEIGHT: _stale(state),
         Reason.PAUSED: f"Paused at {state.weight} by spec.canary.paused; set it to false to go on.",
+        Reason.WITHHELD: f"Stays at {state.weight}: {wanted.withheld}, its successor, can't be stored; see Stalled.",
         Reason.NO_STEPS: f"Stays at {state.weight}: spec.canary has neither weight nor steps. Set one, or {promote}.",
     }
     pinned = f"Pinned at {goal.weight} by spec.canary.weight; change it, remove it to run the steps, or {promote}."

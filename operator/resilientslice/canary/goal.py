@@ -6,7 +6,7 @@ from resilientslice.api.policies import Canary
 from resilientslice.canary import pin, steps
 from resilientslice.canary.state import Phase, Reason, State, Wanted
 
-_RESTING = frozenset({Reason.PAUSED, Reason.STALE_WEIGHT, Reason.NO_STEPS})
+_RESTING = frozenset({Reason.PAUSED, Reason.STALE_WEIGHT, Reason.NO_STEPS, Reason.WITHHELD})
 _PROMOTING = frozenset({Reason.PROMOTE, Reason.RETURN, Reason.STEPS_DONE, Reason.PLAIN})
 
 
@@ -47,6 +47,8 @@ def _asked(state: State, canary: Canary) -> Goal | None:
 
 
 def _by_itself(state: State, wanted: Wanted, canary: Canary) -> Goal:
+    if wanted.withheld:
+        return Goal(Reason.WITHHELD, state.weight, state.step)
     if state.canary in wanted.former:
         return Goal(Reason.RETURN, 100)
     if state.pin is not None:

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PINNED = "Pinned"
     STALE_WEIGHT = "StaleWeight"
     PAUSED = "PausedByUser"
+    WITHHELD = "RevisionNotStored"
     PROMOTE = "Promote"
     RETURN = "ReturnToFormerlyStable"
     PLAIN = "PlainUpdate"
@@ -159,6 +160,8 @@ class Wanted:
     """Revisions that were stable before."""
     moved: frozenset[str] = frozenset()
     """Services of both revisions that listen on another port, or speak another protocol, than the stable one's."""
+    withheld: str = ""
+    """Revision that is asked for in place of `revision` and can't be stored. Nothing happens by itself meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

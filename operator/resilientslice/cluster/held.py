@@ -15,6 +15,7 @@ from resilientslice.kube.cache import Child
 from resilientslice.kube.errors import KubeError
 from resilientslice.kube.kinds import STATEFUL_SET
 from resilientslice.observe.stores import counted
+from resilientslice.reconcile.adoption import Adopted
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.claims import UNKNOWN
 from resilientslice.reconcile.difference import Action, Change
@@ -38,6 +39,15 @@ class Left:
 
     fields: frozenset[str]
     generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A revision that the spec asks for and that can't be stored. `weight`: `spec.canary.weight` when that was first
+    found out."""
+
+    revision: str
+    weight: int | None
 
 
 @dataclass(slots=True)
@@ -67,8 +77,17 @@ class Held:
     """Digest of the Envoys' configuration in `expected`."""
     wanted: tuple[tuple[Any, ...], Revision] | None = None
     """The revision that the spec asks for, and what it was worked out from."""
+    adopted: Adopted | None = None
+    """What `memory` was made of, until the Envoys have said how far its canary had got."""
+    lost: str = ""
+    """What of the memory was lost and is still to be told."""
+    before: tuple[Memory | None, tuple[Event, ...]] = (None, ())
+    """`memory` and `events` before the plan under way, until the revisions that it begins with are stored."""
+    withheld: Withheld | None = None
+    unstored: KubeError | None = None
+    """Why a revision was not stored in this pass, if that passes by itself."""
     revisions: frozenset[str] = frozenset()
-    """ControllerRevisions that are known to be stored."""
+    """ControllerRevisions that this process has read or written."""
     as_applied: dict[ChildId, tuple[str, str]] = field(default_factory=dict)
     left: dict[ChildId, Left] = field(default_factory=dict)
     contests: Contests = field(default_factory=Contests)

@@ -15,9 +15,11 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary.state import Phase
 from resilientslice.cluster.claims import Claims
+from resilientslice.cluster.deciding import RENDERERS, Deciding
 from resilientslice.cluster.held import Held
 from resilientslice.cluster.objects import ObjectWriter
 from resilientslice.cluster.pods import PodInquiry
+from resilientslice.cluster.recall import unreadable
 from resilientslice.cluster.recent import Recent
 from resilientslice.cluster.remember import Remembering
 from resilientslice.cluster.rendered import configuration_id, expected_objects, object_to_apply
@@ -29,35 +31,29 @@ from resilientslice.cluster.stores import ManagedStores, stores_to_wait
 from resilientslice.cluster.timings import Timings
 from resilientslice.cluster.trouble import Collected
 from resilientslice.cluster.understood import understand
-from resilientslice.cluster.wanted import wanted_of
+from resilientslice.cluster.withheld import NothingStoredError
 from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
-from resilientslice.kube.kinds import DEPLOYMENT, STATEFUL_SET, Object, SliceKey
+from resilientslice.kube.kinds import CONTROLLER_REVISION, DEPLOYMENT, STATEFUL_SET, Object, SliceKey
 from resilientslice.kube.slices import Slices
-from resilientslice.observe.gather import Obstacles, gather
-from resilientslice.observe.proxies import Agents, Seen
+from resilientslice.observe.proxies import Agents
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.difference import Change, Difference, difference_of
-from resilientslice.reconcile.expected import Expected
+from resilientslice.reconcile.expected import Expected, complete
 from resilientslice.reconcile.key_rotation import ROTATE_ANNOTATION
 from resilientslice.reconcile.memory import UnreadableMemoryError
-from resilientslice.reconcile.observed import Observed
-from resilientslice.reconcile.plan import Desired, Plan, plan
+from resilientslice.reconcile.plan import Desired, Plan
 from resilientslice.reconcile.queue import Result, Wake
 from resilientslice.reconcile.record import record_of
-from resilientslice.reconcile.recovery import recovered
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import proxy_name
-from resilientslice.render.proxy import cluster_topology
 
 _log = logging.getLogger(__name__)
 
-MOST_TURNS = 4
-"""Decisions that follow each other within one pass: acknowledged, so the next one, so pushed …"""
 DRAIN_SECONDS = 0.5
 """While requests leave a canary: Envoy counts them and tells nobody."""
 SYNC_SECONDS = 0.5
@@ -65,8 +61,6 @@ KEY_SECONDS = 30.0
 """Until a Secret whose key can't be used is read again."""
 RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
-RENDERERS = 8
-"""Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
 
 
 COUNTED = frozenset({DEPLOYMENT.kind, STATEFUL_SET.kind})
@@ -104,7 +98,6 @@ class Reconciler:
         self._slices = slices
         self._children = children
         self._agents = agents
-        self._images = images
         self._sleep_action = sleep_action
         self._clock = clock
         self._remembering = Remembering(client, children)
@@ -119,6 +112,9 @@ class Reconciler:
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.shared = Shared()
         self.timings = Timings()
+        self._deciding = Deciding(
+            children, agents, self._remembering, self.timings, images, sleep_action, self._renderers
+        )
 
     async def reconcile(self, key: SliceKey) -> Result:
         """One pass. Raises KubeError for what is worth another try, NotSyncedError before everything was listed."""
@@ -138,15 +134,16 @@ class Reconciler:
                 return self._leave_alone(key, held, left)
             if understood.slice_ is None:
                 return await self._stall(key, raw, held, understood.status, understood.problems)
-            await self._load(key, held)
+            await self._load(held, understood.slice_)
             if not understood.slice_.spec.suspend:
                 await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
         except UnreadableMemoryError as error:
-            return await self._stall(key, raw, held, understood.status, str(error))
+            said = unreadable(key, error)
+            return await self._stall(key, raw, held, understood.status, said, reason="MemoryUnreadable")
         except UnusableKeyError as error:
             # nobody tells when it is mended: Secrets are not watched
-            stalled = await self._stall(key, raw, held, understood.status, str(error), reason="UnusableKey")
-            return Result(min(stalled.next_deadline or inf, self._clock() + KEY_SECONDS))
+            until = self._clock() + KEY_SECONDS
+            return await self._stall(key, raw, held, understood.status, str(error), reason="UnusableKey", until=until)
         except NotLeadingError:
             raise
         except KubeError as error:
@@ -157,7 +154,16 @@ class Reconciler:
     async def _pass(self, key: SliceKey, raw: Object, held: Held, slice_: ResilientSlice) -> Result:
         now = self._clock()
         self.timings.mark("read")
-        planned, pushed = await self._decide(key, held, slice_, now)
+        try:
+            planned, pushed = await self._deciding.decide(key, held, slice_, now)
+        except NothingStoredError as error:
+            refused, until = error.refusal.trouble, error.refusal.until
+            return await self._stall(key, raw, held, slice_.status, refused.message, reason=refused.reason, until=until)
+        except NotLeadingError:
+            raise
+        except KubeError as error:
+            await self._report.unread(key, raw, held, before=slice_.status, error=error, now=self._clock())
+            raise
         held.failed, defect = [], None
         waited, said = held.queued is not None, not held.unsaid
         held.unsaid = rolled = False
@@ -200,62 +206,6 @@ class Reconciler:
         news = await self._agents.tend_key(key, slice_, _rotation(raw), now)
         held.events, held.key_due = (*held.events, *news.events), news.deadline
 
-    async def _decide(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, bool]:
-        """Plans, and pushes what the Envoys are to run, until there is nothing new to push or they don't answer.
-        True if not every Envoy has taken what was pushed last."""
-        planned, seen = self._plan(key, held, slice_, now)
-        for _ in range(MOST_TURNS):
-            if planned.desired is None or not _to_push(planned.desired, seen):
-                return planned, False
-            held.epoch = await self._agents.push(key, planned.desired.envoy)
-            self.timings.mark("push")
-            digest = planned.desired.envoy.digest
-            planned, seen = self._plan(key, held, slice_, now)
-            if seen.proxies.owe(digest):
-                return planned, True
-        return planned, True
-
-    def _plan(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, Seen]:
-        seen = self._seen(key, held)
-        observed = self._gather(key, held, seen, now)
-        self.timings.mark("gather")
-        planned = self._planned(key, held, slice_, observed, now)
-        self.timings.mark("plan")
-        held.memory = planned.memory
-        held.events = (*held.events, *planned.events)
-        return planned, seen
-
-    def _planned(self, key: SliceKey, held: Held, slice_: ResilientSlice, observed: Observed, now: float) -> Plan:
-        def make(seen: Observed) -> Plan:
-            return plan(
-                slice_,
-                seen,
-                now,
-                place=cluster_topology,
-                render=self._renderers.of(key),
-                images=self._images,
-                sleep_action=self._sleep_action,
-                wanted=wanted_of(held, slice_, seen.memory, sleep_action=self._sleep_action),
-            )
-
-        if not held.planned:
-            observed, events = recovered(observed, make)
-            held.memory, held.events, held.planned = observed.memory, (*held.events, *events), True
-        return make(observed)
-
-    def _seen(self, key: SliceKey, held: Held) -> Seen:
-        canary = held.memory.state.services if held.memory and held.memory.canary else ()
-        return self._agents.seen(key, canary)
-
-    def _gather(self, key: SliceKey, held: Held, seen: Seen, now: float) -> Observed:
-        held.contests = held.contests.current(now)
-        strangers = {*held.foreign, *held.strangers}
-        known = self._children.of(key)
-        remade = held.still_remade(known)
-        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods, held.queued, remade)
-        volumes = held.seen_volumes()
-        return gather(held.memory, known.values(), held.uid, seen, obstacles, now=now, volumes=volumes)
-
     async def _carry_out(self, key: SliceKey, held: Held, planned: Plan, desired: Desired, now: float) -> bool:
         """Everything but the Envoys' configuration, which they have by now. True if what was seen before this pass is
         not what is there now: a workload was to be written, whose controller has not counted since. What may pass by
@@ -265,15 +215,13 @@ class Reconciler:
             return False
         record = record_of(desired.slice_, memory)
         before = held.obstacles()
-        taken = await self._remembering.store_revisions(desired.slice_, held, record)
+        held.failed += await self._remembering.store_revisions(desired.slice_, held, record, now)
         self.timings.mark("revisions")
-        missing = await self._stores.ensure(desired.slice_, held, planned.stores, now)
-        held.terminal = (*taken, *missing)
+        held.terminal = await self._stores.ensure(desired.slice_, held, planned.stores, now)
         desired = held.sized(desired)
-        if taken:
-            held.again = before != held.obstacles()
-            return False
         expected = expected_objects(desired, record, held)
+        with Collected(held.failed):
+            await self._remembering.reclaim_state(key, held, complete(desired, record.state), now)
         self.timings.mark("render")
         difference = self._difference(key, held, expected, desired, now)
 
@@ -287,7 +235,7 @@ class Reconciler:
         self._rollouts.settle(key)
         if not failed:
             with Collected(held.failed):
-                await self._remembering.forget_revisions(key, held, record)
+                await self._remembering.forget_revisions(key, held, record, memory)
         with Collected(held.failed):
             await self._pods.ask(key, held, planned.status, desired.slice_, now)
         held.again = held.again or held.obstacles() != before
@@ -310,7 +258,8 @@ class Reconciler:
         found = difference_of(expected, children, held.uid, as_applied=applied, held=withheld)
         held.overwritten(found.changes, now)
         held.foreign = found.strangers
-        held.keep_refusals({*withheld, *(change.id for change in found.changes)} & expected.keys())
+        revisions = {child for child in held.refusals if child[0] == CONTROLLER_REVISION.kind}
+        held.keep_refusals(revisions | ({*withheld, *(change.id for change in found.changes)} & expected.keys()))
         return found
 
     def _withheld(self, key: SliceKey, held: Held, desired: Desired) -> set[ChildId]:
@@ -318,7 +267,7 @@ class Reconciler:
         without its credentials is not started. The proxies themselves are never withheld: another version of them may
         be what ends the refusal."""
         slice_, found = desired.slice_, set[ChildId]()
-        proxies, digest = self._seen(key, held).proxies, desired.envoy.digest
+        proxies, digest = self._deciding.seen(key, held).proxies, desired.envoy.digest
         if proxies.refusing(digest) and not proxies.running(digest):
             found.add(configuration_id(slice_.name))
         return found | {(STATEFUL_SET.kind, name) for name in stores_to_wait(slice_, held)}
@@ -352,15 +301,16 @@ class Reconciler:
         return min(times, default=None)
 
     async def _stall(
-        self, key: SliceKey, raw: Object, held: Held, before: Status, problems: str, *, reason: str = ""
+        self, key: SliceKey, raw: Object, held: Held, before: Status, said: str, *, reason: str = "", until: float = inf
     ) -> Result:
-        """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected."""
+        """Nothing is touched; the last good configuration serves. Without `reason` the resource is to be corrected.
+        `until`: when to try again by itself, in seconds since the epoch."""
         self._leave_line(key, held)
         held.unsaid = False
         now = self._clock()
-        return Result(
-            await self._report.stalled(key, raw, held, before=before, problems=problems, reason=reason, now=now)
-        )
+        later = await self._report.stalled(key, raw, held, before=before, problems=said, reason=reason, now=now)
+        at = min(later or inf, until)
+        return Result(None if at == inf else at)
 
     def _leave_alone(self, key: SliceKey, held: Held, left: LeftAlone) -> Result:
         """Nothing is written or pushed: another operator does that."""
@@ -369,10 +319,10 @@ class Reconciler:
             self._forget(key)
         return Result(left.until)
 
-    async def _load(self, key: SliceKey, held: Held) -> None:
+    async def _load(self, held: Held, slice_: ResilientSlice) -> None:
         if not held.loaded:
-            held.memory = await self._remembering.load(key, held)
-            held.loaded = True
+            found = await self._remembering.load(slice_, held, self._clock(), sleep_action=self._sleep_action)
+            held.memory, held.adopted, held.lost, held.loaded = found.memory, found.adopted, found.why, True
 
     def _held_of(self, key: SliceKey, raw: Object) -> Held:
         uid = raw["metadata"]["uid"]
@@ -391,8 +341,3 @@ class Reconciler:
 def _rotation(raw: Object) -> str:
     """What asks for another key of the agents."""
     return str((raw["metadata"].get("annotations") or {}).get(ROTATE_ANNOTATION, ""))
-
-
-def _to_push(desired: Desired, seen: Seen) -> bool:
-    """A configuration is not offered again to an Envoy that refused it."""
-    return seen.proxies.owe(desired.envoy.digest) > 0

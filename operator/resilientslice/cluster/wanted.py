@@ -3,10 +3,20 @@
 from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.cluster.held import Held
+from resilientslice.cluster.held import Held, Withheld
+from resilientslice.cluster.withheld import without
 from resilientslice.reconcile.memory import Memory
-from resilientslice.reconcile.revisions import wanted_revision
+from resilientslice.reconcile.revisions import wanted_revision, without_wanted
 from resilientslice.render.revision import Revision
+
+
+def asked(
+    held: Held, slice_: ResilientSlice, memory: Memory | None, withheld: Withheld | None, *, sleep_action: bool
+) -> tuple[ResilientSlice, Revision]:
+    """The slice and its revision; or what goes on while that revision can't be stored."""
+    if withheld is not None and memory is not None:
+        return without(slice_, memory, withheld), without_wanted(memory)
+    return slice_, wanted_of(held, slice_, memory, sleep_action=sleep_action)
 
 
 def wanted_of(held: Held, slice_: ResilientSlice, memory: Memory | None, *, sleep_action: bool) -> Revision:

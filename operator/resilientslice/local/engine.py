@@ -301,7 +301,8 @@ def read_memory(folder: StateFolder) -> Memory | None:
     try:
         return folder.read_as(MEMORY_FILE, memory_from_json)
     except UnreadableMemoryError as error:
-        raise LocalError(f"{folder.path / MEMORY_FILE}: {error}") from error
+        advice = "remove the file to adopt the slice as it stands"
+        raise LocalError(f"{folder.path / MEMORY_FILE}: {error}; {advice}") from error
 
 
 def workloads_of(desired: Desired, source: Source) -> dict[str, Workload]:

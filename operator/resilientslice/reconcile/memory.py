@@ -1,7 +1,8 @@
 """What one pass leaves to the next, and its JSON: revisions with their rendered templates, and the canary's state.
 
-Kept where it outlives the process (a file on one machine, ControllerRevisions and status in a cluster). Without it a
-slice is adopted as it stands: the wanted revision is the stable one.
+Kept where it outlives the process (a file on one machine, ControllerRevisions and a ConfigMap in a cluster). When it is
+lost, a slice is adopted as it runs: `reconcile.adoption`. Fields that are missing have their defaults, and fields of
+later versions are passed over.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ HISTORY = 10
 """Revisions formerly stable that are remembered."""
 
 _STATE = TypeAdapter(State)
+_TIME = TypeAdapter(float | None)
 _AIMS = TypeAdapter(dict[str, Target])
 
 
@@ -37,7 +39,11 @@ _REFUSED = TypeAdapter(Refused | None)
 
 
 class UnreadableMemoryError(ValueError):
-    """The JSON is not what `memory_to_json` wrote. Terminal: retrying reads the same again."""
+    """A later version of the program wrote it. Terminal: reading again gives the same, and writing would destroy it."""
+
+
+class DamagedMemoryError(UnreadableMemoryError):
+    """It is not what `memory_to_json` wrote, and as good as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +111,45 @@ def _transit_to_json(memory: Memory) -> dict[str, Any]:
 
 def memory_from_json(data: Mapping[str, Any]) -> Memory:
     """Raises UnreadableMemoryError, which says what is wrong with it."""
-    if data.get("version") != VERSION:
-        raise UnreadableMemoryError(
-            f"remembered state has version {data.get('version')!r}, this program reads {VERSION}; "
-            "run the program that wrote it, or remove it to adopt the slice as it stands"
-        )
+    check_version(data)
     try:
         return Memory(
             stable=revision_from_json(data["stable"]),
-            canary=revision_from_json(data["canary"]) if data["canary"] else None,
-            state=_STATE.validate_python(data["state"]),
-            history=tuple(revision_from_json(entry) for entry in data["history"]),
-            config=data["config"],
-            sizes=dict(data["sizes"]),
-            served=data["served"],
-            accepted=policy_from_json(data.get("accepted")),
-            refused=_REFUSED.validate_python(data.get("refused")),
-            former=data.get("former", ""),
-            sizes_until=data.get("sizes_until"),
+            canary=revision_from_json(data["canary"]) if data.get("canary") else None,
+            history=tuple(revision_from_json(entry) for entry in data.get("history", ())),
             leaving=tuple(revision_from_json(entry) for entry in data.get("leaving", ())),
-            rolled_at=data.get("rolled_at"),
-            aims=_AIMS.validate_python(data.get("aims", {})),
+            **others_from_json(data),
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise damaged(error) from error
+
+
+def others_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a Memory but the revisions. Raises KeyError, TypeError, AttributeError or ValidationError."""
+    return {
+        "state": _STATE.validate_python(data["state"]),
+        "config": str(data.get("config", "")),
+        "sizes": {str(name): int(size) for name, size in data.get("sizes", {}).items()},
+        "served": data.get("served", False) is True,
+        "accepted": policy_from_json(data.get("accepted")),
+        "refused": _REFUSED.validate_python(data.get("refused")),
+        "former": str(data.get("former", "")),
+        "sizes_until": _TIME.validate_python(data.get("sizes_until")),
+        "rolled_at": _TIME.validate_python(data.get("rolled_at")),
+        "aims": _AIMS.validate_python(data.get("aims") or {}),
+    }
+
+
+def check_version(data: Mapping[str, Any]) -> None:
+    """Raises UnreadableMemoryError for what a later version of the program wrote."""
+    version = data.get("version")
+    if isinstance(version, int) and version > VERSION:
         raise UnreadableMemoryError(
-            f"remembered state is damaged ({error}); remove it to adopt the slice as it stands"
-        ) from error
+            f"remembered state has version {version}, this program reads {VERSION}; run the program that wrote it"
+        )
+    if version != VERSION:
+        raise DamagedMemoryError(f"remembered state has version {version!r}, this program reads {VERSION}")
+
+
+def damaged(error: Exception) -> DamagedMemoryError:
+    return DamagedMemoryError(f"remembered state is damaged ({error})")

@@ -89,10 +89,12 @@ def plan(
     images: Images = DEFAULT_IMAGES,
     sleep_action: bool = True,
     wanted: Revision | None = None,
+    withheld: str = "",
 ) -> Plan:
     """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
 
-    `wanted` is `wanted_revision` of the same slice and memory, where it is known. `sleep_action` as in `revision_of`.
+    `wanted` is `wanted_revision` of the same slice and memory, where it is known; or what goes on in place of the
+    revision `withheld`, which can't be stored. `sleep_action` as in `revision_of`.
     Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
     """
     if slice_.spec.suspend:
@@ -101,9 +103,9 @@ def plan(
     before = noticed(observed.memory or _adopt(wanted, now), observed)
     seen = signals_of(before, observed, asked_of(slice_))
     before = replace(before, state=replace(before.state, settled=before.state.settled or bool(seen.settled)))
-    decision = machine.step(before.state, _asked(slice_, before, wanted), seen, now)
+    decision = machine.step(before.state, _asked(slice_, before, wanted, withheld), seen, now)
     memory = carried_over(before, _remember(before, decision.state, wanted), observed, slice_, now)
-    stable, canary = tracks = rendered_stable(memory, now), _track(memory, slice_)
+    stable, canary = tracks = tracks_of(memory, slice_, now)
     offer = _offer(slice_, memory, tracks, observed, place=place, render=render)
     memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
     view = View(slice_, memory, observed, canary, waits=decision.message)
@@ -145,17 +147,18 @@ def sized(desired: Desired, sizes: Mapping[StoreName, str]) -> Desired:
 
 
 def _adopt(wanted: Revision, now: float) -> Memory:
-    """The first pass: what is wanted is what is stable."""
+    """The first pass of a slice that doesn't run: what is wanted is what is stable."""
     return Memory(stable=wanted, state=State(stable=wanted.name, since=now, entered=now))
 
 
-def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision) -> Wanted:
+def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision, withheld: str) -> Wanted:
     return Wanted(
         revision=wanted.name,
         changed=changed_services(memory.stable, wanted),
         moved=moved_services(memory.stable, wanted),
         canary=slice_.spec.canary,
         former=frozenset(revision.name for revision in memory.history),
+        withheld=withheld,
     )
 
 
@@ -177,6 +180,11 @@ def _former(before: Memory, state: State) -> str:
     if state.stable == before.stable.name:
         return before.former
     return before.stable.name if before.state.settled else ""
+
+
+def tracks_of(memory: Memory, slice_: ResilientSlice, now: float) -> Tracks:
+    """Both tracks as they are to be rendered."""
+    return rendered_stable(memory, now), _track(memory, slice_)
 
 
 def _track(memory: Memory, slice_: ResilientSlice) -> CanaryTrack | None:

@@ -7,9 +7,13 @@ rendered with, and so does every service that a new revision leaves as it was: n
 from collections.abc import Mapping
 from dataclasses import replace
 
+from resilientslice.api.policies import Canary
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.canary.state import Phase
 from resilientslice.reconcile.memory import HISTORY, Memory
 from resilientslice.render.revision import Revision, refreshed, revision_of
+
+_SERVES = frozenset({Phase.STARTING, Phase.PROGRESSING, Phase.PAUSED})
 
 
 def wanted_revision(slice_: ResilientSlice, memory: Memory | None, *, sleep_action: bool = True) -> Revision:
@@ -29,6 +33,39 @@ def known_revisions(memory: Memory, wanted: Revision) -> Mapping[str, Revision]:
     """Every revision that can be named by a decision, by name."""
     running = [memory.stable] if memory.canary is None else [memory.stable, memory.canary]
     return {revision.name: revision for revision in (*running, wanted)}
+
+
+def begun(before: Memory | None, after: Memory, wanted: Revision) -> tuple[Revision, ...]:
+    """Revisions that a decision leads to and that no track ran before it: also the wanted one whose turn is yet to
+    come, since what it replaces ends for its sake."""
+    known = {revision.name for revision in (before.stable, before.canary) if revision} if before else set[str]()
+    coming = {revision.name: revision for revision in (after.stable, after.canary) if revision}
+    if awaited(after, wanted):
+        coming.setdefault(wanted.name, wanted)
+    return tuple(revision for name, revision in coming.items() if name not in known)
+
+
+def awaited(memory: Memory, wanted: Revision) -> bool:
+    """It is to run, or runs: it was not aborted."""
+    return wanted.name == memory.stable.name or memory.state.abortion(wanted.name) is None
+
+
+def without_wanted(memory: Memory) -> Revision:
+    """What is wanted in place of a revision that can't be stored: what there is goes on."""
+    return memory.canary if memory.canary is not None and memory.state.phase in _SERVES else memory.stable
+
+
+def canary_without_wanted(canary: Canary | None, memory: Memory, came_with: int | None) -> Canary | None:
+    """The canary section meanwhile. A weight that came with the revision is not for the canary that goes on."""
+    pin = memory.state.pin
+    if (
+        canary is None
+        or canary.weight is None
+        or canary.weight != came_with
+        or (pin is not None and pin.weight == canary.weight)
+    ):
+        return canary
+    return canary.model_copy(update={"weight": pin.weight if pin else None})
 
 
 def remembered(history: tuple[Revision, ...], revision: Revision) -> tuple[Revision, ...]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from resilientslice.reconcile.memory import UnreadableMemoryError, memory_from_json, memory_to_json
+from resilientslice.reconcile.memory import DamagedMemoryError, UnreadableMemoryError, memory_from_json, memory_to_json
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_it_survives_as_json(cluster, stored):
     [
         ({"version": 2}, "remembered state has version 2, this program reads 1; run the program that wrote it"),
         ({"version": None}, "has version None"),
-        ({"stable": {}}, "remembered state is damaged ('name'); remove it to adopt the slice as it stands"),
+        ({"stable": {}}, "remembered state is damaged ('name')"),
         ({"stable": None}, "damaged"),
         ({"canary": 7}, "damaged"),
         ({"state": {"stable": "a", "phase": "Nowhere"}}, "Nowhere"),
@@ -40,7 +40,12 @@ def test_damage_is_said(stored, damage, said):
     assert said in str(error.value)
 
 
-def test_what_is_missing_is_damage(stored):
-    for name in stored.keys() - {"accepted", "refused", "former"}:  # a record of an operator that didn't keep it
-        with pytest.raises(UnreadableMemoryError):
-            memory_from_json({key: value for key, value in stored.items() if key != name})
+@pytest.mark.parametrize("name", ["version", "stable", "state"])
+def test_what_is_missing_is_damage(stored, name):
+    with pytest.raises(DamagedMemoryError):
+        memory_from_json({key: value for key, value in stored.items() if key != name})
+
+
+@pytest.mark.parametrize("name", ["canary", "history", "config", "sizes", "served", "accepted", "refused", "former"])
+def test_what_has_a_default_may_be_missing(stored, name):
+    memory_from_json({key: value for key, value in stored.items() if key != name} | {"later": [1]})

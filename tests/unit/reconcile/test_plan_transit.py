@@ -7,7 +7,7 @@ import pytest
 
 from resilientslice.canary.state import Phase
 from resilientslice.reconcile.memory import memory_from_json, memory_to_json
-from resilientslice.reconcile.record import memory_of, record_of, revision_names
+from resilientslice.reconcile.record import memory_of, read_state, record_of, revision_of_object
 from resilientslice.reconcile.transit import SIZES_SECONDS
 from resilientslice.render.names import Track, allocate_ports
 
@@ -233,9 +233,11 @@ def test_it_is_the_same_over_a_restart_at_any_moment(plain):
         memory = plain.observed.memory
         assert memory_from_json(json.loads(json.dumps(memory_to_json(memory)))) == memory
         record = record_of(plain.slice_(), memory)
-        assert set(revision_names(record.state)) == set(record.known)
+        assert set(read_state(record.state).names) == set(record.known)
         revisions |= {name: record.revision(name) for name in record.known if name not in revisions}
-        stored = memory_of(record.state, [revisions[name] for name in record.known])
+        stored = memory_of(
+            read_state(record.state), {name: revision_of_object(revisions[name]) for name in record.known}
+        )
         assert [r.name for r in stored.leaving] == [r.name for r in memory.leaving]
         plain.see(memory=stored).settle()
         assert objects(plain, "Deployment")["shop-payments-stable"]["spec"]["replicas"] == 5
