@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
+from resilientslice.cluster.agent_failures import AgentFailures
 from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
@@ -21,13 +22,15 @@ SLEEP_ACTION = (1, 30)
 async def reconciling(world: World) -> AsyncIterator[Reconciler]:
     """The reconciler of a `World`. Raises KubeError when the API server doesn't say which version it is."""
     version = await world.client.version()
-    async with Fleet() as fleet, asyncio.TaskGroup() as group:
+    failures = AgentFailures(world.registry)
+    async with Fleet(failures.failed) as fleet, asyncio.TaskGroup() as group:
         agents = FleetAgents(
             AgentKeys(world.client),
             fleet,
             term=lambda: world.election.term,
             check=world.election.check,
             wake=world.wake,
+            failed=failures.failed,
         )
         asking = group.create_task(agents.run(), name="agents")
         try:

@@ -49,21 +49,22 @@ async def test_a_dead_agent_costs_its_own_slice_a_time_out_and_others_nothing(fl
 
 
 async def test_one_refusal_leaves_the_other_and_names_the_words(fleet, fakes):
-    refusal = {"digest": DIGEST, "accepted": False, "type": "listeners", "message": "port in use", "serving": "old"}
+    old = "0" * 64
+    refusal = {"digest": DIGEST, "accepted": False, "type": "listeners", "message": "port in use", "serving": old}
     agents(fakes)[0].refusal = (422, refusal)
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
-    assert report.rejected == Rejected("port in use", "listeners", "old")
+    assert report.rejected == Rejected("port in use", "listeners", old)
     view = fleet.view(KEY)
-    assert view.proxies.acked == {"fake-1": "old", "fake-2": DIGEST}
+    assert view.proxies.acked == {"fake-1": old, "fake-2": DIGEST}
     assert view.proxies.refusing(DIGEST) == {"fake-1": "listeners: port in use"}
     assert view.missed(DIGEST) == (), "the same would be refused again"
 
 
 async def test_a_stale_epoch_names_the_one_that_is_held(fleet, fakes):
-    agents(fakes)[1].epoch = [7, 3]
+    agents(fakes)[1].epoch = [1, 3]
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
     assert isinstance(report.outcomes["fake-2"], Stale)
-    assert (report.held, fleet.view(KEY).newest) == ((7, 3), (7, 3))
+    assert (report.held, fleet.view(KEY).newest) == ((1, 3), (1, 3))
     assert [pod.name for pod in fleet.view(KEY).missed(DIGEST)] == ["fake-2"]
 
 

@@ -1,0 +1,43 @@
+"""Says which agents are not heard, and why: in the log, with the slice, and as a number."""
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from resilientslice.agent.answers import AgentError
+from resilientslice.fleet.wire import BrokenAnswerError, ForeignKeyError
+from resilientslice.kube.kinds import SliceKey
+
+_log = structlog.get_logger("resilientslice.agents")
+
+
+class AgentFailures:
+    """`failed` is told each time that an agent is not heard for another reason than before."""
+
+    def __init__(self, registry: CollectorRegistry | None) -> None:
+        self._count = Counter(
+            "rslice_operator_agent_failures",
+            "Agents that were not heard, by reason; defect: an error of the operator's own.",
+            ["reason"],
+            registry=registry,
+        )
+
+    def failed(self, key: tuple[str, str], pod: str, error: Exception) -> None:
+        reason = _reason(error)
+        self._count.labels(reason).inc()
+        about = {"slice": str(SliceKey(*key)), "pod": pod, "reason": reason}
+        if reason == "defect":
+            _log.error("a defect: what an agent led to was given up, and is tried again", **about, exc_info=error)
+        else:
+            _log.warning("an agent is not heard", **about, error=str(error))
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case BrokenAnswerError():
+            return "not_understood"
+        case ForeignKeyError():
+            return "foreign_key"
+        case AgentError():
+            return "unreachable"
+        case _:
+            return "defect"
