@@ -40,6 +40,7 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
                 world.children,
                 agents,
                 images=world.settings.images,
+                operator_namespace=world.settings.namespace,
                 sleep_action=version >= SLEEP_ACTION,
                 instance=world.settings.identity,
                 installation=f"{world.settings.lease_namespace}/{world.settings.lease_name}",

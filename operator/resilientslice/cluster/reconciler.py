@@ -51,7 +51,7 @@ from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
-from resilientslice.render.names import proxy_name
+from resilientslice.render.names import OPERATOR_NAMESPACE, proxy_name
 from resilientslice.render.proxy import cluster_topology
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Reconciler:
         agents: Agents,
         *,
         images: Images = DEFAULT_IMAGES,
+        operator_namespace: str = OPERATOR_NAMESPACE,
         sleep_action: bool = True,
         instance: str = "resilientslice",
         installation: str = "",
@@ -105,6 +106,7 @@ class Reconciler:
         self._children = children
         self._agents = agents
         self._images = images
+        self._operator_namespace = operator_namespace
         self._sleep_action = sleep_action
         self._clock = clock
         self._remembering = Remembering(client, children)
@@ -234,6 +236,7 @@ class Reconciler:
                 place=cluster_topology,
                 render=self._renderers.of(key),
                 images=self._images,
+                operator_namespace=self._operator_namespace,
                 sleep_action=self._sleep_action,
                 wanted=wanted_of(held, slice_, seen.memory, sleep_action=self._sleep_action),
             )

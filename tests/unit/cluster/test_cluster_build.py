@@ -20,7 +20,7 @@ class Client:
 async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     woken = []
     world = World(
-        settings=OperatorSettings("ns", "lease", "me", proxy_rollouts=1),
+        settings=OperatorSettings("ns", "lease", "me", namespace="platform", proxy_rollouts=1),
         client=Client(),
         slices=Slices(on_change=woken.append),
         children=Children(on_change=woken.append, shape=noted),
@@ -39,6 +39,7 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     wanted = SimpleNamespace(digest="new", notes={"resilientslice.dev/template": "new", "resilientslice.dev/asked": ""})
     woken.clear()
     async with reconciling(world) as reconciler:
+        assert reconciler._operator_namespace == "platform"
         assert reconciler._rollouts.look(one, wanted) is None
         assert reconciler._rollouts.look(two, wanted) == Queued(before=0, places=1)
         reconciler._rollouts.leave(one)
