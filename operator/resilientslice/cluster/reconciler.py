@@ -35,6 +35,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
 from resilientslice.kube.kinds import DEPLOYMENT, STATEFUL_SET, Object, SliceKey
 from resilientslice.kube.slices import Slices
+from resilientslice.observe.envoys import envoys
 from resilientslice.observe.gather import Obstacles, gather
 from resilientslice.observe.proxies import Agents, Seen
 from resilientslice.reconcile.children import ChildId
@@ -111,7 +112,7 @@ class Reconciler:
         self._clock = clock
         self._remembering = Remembering(client, children)
         self._stores = ManagedStores(client)
-        self._pods = PodInquiry(client)
+        self._pods = PodInquiry(client, children)
         self._report = Report(client, slices, instance)
         self.claims = Claims(client, children, installation)
         self._standing = Standing(self.claims, self._report)
@@ -142,7 +143,8 @@ class Reconciler:
                 return await self._stall(key, raw, held, understood.status, understood.problems)
             await self._load(key, held)
             if not understood.slice_.spec.suspend:
-                await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
+                pods = envoys(key, held.uid, self._children)
+                await self._agents.follow(key, pods, understood.slice_, _rotation(raw))
         except UnreadableMemoryError as error:
             return await self._stall(key, raw, held, understood.status, str(error))
         except UnusableKeyError as error:

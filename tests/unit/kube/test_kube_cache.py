@@ -3,7 +3,7 @@
 import pytest
 
 from resilientslice.kube.cache import Children
-from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, POD, RESILIENT_SLICE, Object, SliceKey
+from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, POD, REPLICA_SET, RESILIENT_SLICE, Object, SliceKey
 from resilientslice.kube.slices import Slices
 
 KEY = SliceKey("shop", "shop")
@@ -96,7 +96,7 @@ def test_a_list_of_one_namespace_says_nothing_of_others(told) -> None:
 
 def test_it_is_synced_when_every_kind_was_listed_in_every_namespace(told) -> None:
     children = Children(on_change=told.append, shape=lambda _: "", kinds=[DEPLOYMENT], namespaces=["a", "b"])
-    for kind in (DEPLOYMENT, POD):
+    for kind in (DEPLOYMENT, REPLICA_SET, POD):
         for namespace in ("a", "b"):
             assert not children.synced()
             children.listed(kind, namespace, set(), "1")

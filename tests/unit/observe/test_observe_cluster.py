@@ -161,9 +161,14 @@ def test_pods_that_end_and_pods_of_nobody():
     assert trouble.message.startswith("lonely: ")
 
 
+def test_a_message_does_nothing_to_the_terminal_that_shows_it():
+    (trouble,) = pod_troubles([pod(reason="ErrImagePull", message="no\x1b[2J such\r\nimage\u202e")])
+    assert trouble.message.endswith("api:9: no [2J such image")
+
+
 def test_a_long_message_is_cut():
     (trouble,) = pod_troubles([pod(reason="ErrImagePull", message="x" * 5000)])
-    assert len(trouble.message) == 501
+    assert len(trouble.message) == 500
 
 
 def test_everything_is_put_together_the_most_important_first():
