@@ -546,7 +546,7 @@ async def test_an_image_that_cannot_be_pulled_is_said_within_half_a_minute(shop)
         "metadata": {
             "name": "shop-api-stable-x",
             "namespace": shop.namespace,
-            "labels": {"resilientslice.dev/slice": "shop"},
+            "labels": {"resilientslice.dev/slice": "shop", "pod-template-hash": "1"},
             "ownerReferences": [controlled_by(await replica_set(shop.others, stable))],
         },
         "spec": {"containers": [{"name": "api", "image": "nowhere.example.org/api:9"}]},

@@ -1,7 +1,7 @@
 """Puts the backend for a cluster together, for as long as this process leads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
@@ -10,6 +10,7 @@ from resilientslice.cluster.agent_failures import AgentFailures
 from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.fleet import Fleet
 from resilientslice.operating.metrics import PREFIX
 from resilientslice.operating.world import World
@@ -54,9 +55,12 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
 
 
 def _count(world: World, reconciler: Reconciler) -> None:
-    gauge = Gauge(
-        f"{PREFIX}_slices_of_others",
-        "Slices that another installation of the operator manages, and this one leaves alone.",
-        registry=world.registry,
+    rollouts, claims = reconciler.rollouts, reconciler.claims
+    elsewhere = "Slices that another installation of the operator manages, and this one leaves alone."
+    numbers: tuple[tuple[str, str, Callable[[], int]], ...] = (
+        ("slices_of_others", elsewhere, lambda: claims.elsewhere),
+        ("proxy_rollouts_waiting", "Slices whose proxies wait for their turn in an upgrade.", lambda: rollouts.waiting),
+        ("proxy_rollouts_stalled", "Rollouts of proxies that stall, as of the last count.", lambda: rollouts.stalled),
     )
-    gauge.set_function(lambda: float(reconciler.claims.elsewhere))
+    for name, text, read in numbers:
+        Gauge(f"{PREFIX}_{name}", text, registry=world.registry).set_function(read)

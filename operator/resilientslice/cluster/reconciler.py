@@ -117,11 +117,16 @@ class Reconciler:
         self.claims = Claims(client, children, installation)
         self._standing = Standing(self.claims, self._report)
         self._wake = wake
-        self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
+        self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake, clock=clock)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.shared = Shared()
         self.timings = Timings()
+
+    @property
+    def rollouts(self) -> ProxyRollouts:
+        """For whoever counts them."""
+        return self._rollouts
 
     async def reconcile(self, key: SliceKey) -> Result:
         """One pass. Raises KubeError for what is worth another try, NotSyncedError before everything was listed."""

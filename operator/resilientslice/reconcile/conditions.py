@@ -91,7 +91,8 @@ def _in_line(queued: Queued) -> str:
     if not queued.stuck:
         return said
     more = f" and {queued.unnamed} more" if queued.unnamed else ""
-    return f"{said} These don't get on, and keep their places: {', '.join(queued.stuck)}{more}."
+    named = f"{said} Stalled rollouts: {', '.join(queued.stuck)}{more}."
+    return f"{named} No other starts here until they get on: mend them, or go back." if queued.stopped else named
 
 
 def _stalled(view: View) -> Finding:

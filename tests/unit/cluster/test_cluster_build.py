@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from prometheus_client import CollectorRegistry
+
 from resilientslice.cluster.build import reconciling
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import SliceKey
@@ -26,7 +28,7 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
         children=Children(on_change=woken.append, shape=noted),
         election=SimpleNamespace(term=1, check=lambda: None),
         wake=woken.append,
-        registry=None,
+        registry=CollectorRegistry(),
     )
     one, two = SliceKey("ns", "one"), SliceKey("ns", "two")
     for key in (one, two):
@@ -42,5 +44,7 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
         assert reconciler._operator_namespace == "platform"
         assert reconciler._rollouts.look(one, wanted) is None
         assert reconciler._rollouts.look(two, wanted) == Queued(before=0, places=1)
+        assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_waiting") == 1
+        assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_stalled") == 0
         reconciler._rollouts.leave(one)
         assert woken == [two]
