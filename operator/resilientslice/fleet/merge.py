@@ -75,6 +75,8 @@ class Member:
     trouble: str = ""
     reason: Unheard = NO_ANSWER
     asked: int = 0
+    under_way: bool = False
+    """A push that was begun last has not ended."""
     fresh: bool = False
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     hostless: frozenset[str] = frozenset()
@@ -153,7 +155,7 @@ class FleetView:
 
 def pushing(member: Member) -> Member:
     """From now on nobody knows what its Envoy runs."""
-    return replace(member, acked="", fresh=False, asked=member.asked + 1)
+    return replace(member, acked="", fresh=False, asked=member.asked + 1, under_way=True)
 
 
 def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Member:

@@ -54,6 +54,8 @@ KEEP_ALIVE_SECONDS = 30.0
 CONNECTIONS_PER_AGENT = 4
 POLLS_AT_ONCE = 16
 """Of one slice."""
+NEVER = -1
+"""No number of pushes: of such a snapshot only what Envoy counts is taken."""
 
 T = TypeVar("T")
 Failed = Callable[[SliceKey, str, Exception], None]
@@ -181,7 +183,8 @@ class Fleet:
             now = slice_.members.get(pod.uid)
             if now is not None and now.asked == started.asked:
                 # a push that was begun since knows better; a poll that is under way began before the verdict
-                told = replace(pushed(now, report.digest, report.epoch, outcome), asked=now.asked + 1)
+                told = pushed(now, report.digest, report.epoch, outcome)
+                told = replace(told, asked=now.asked + 1, under_way=False)
                 slice_.members[pod.uid] = weighed(told, slice_.sent)
         return outcome
 
@@ -191,7 +194,9 @@ class Fleet:
 
     async def _poll(self, slice_: _Slice, pod: AgentPod) -> None:
         async with slice_.polls:
-            asked = slice_.members[pod.uid].asked if pod.uid in slice_.members else 0
+            member = slice_.members.get(pod.uid)
+            # what is seen while a push is under way may be over by the time it is heard
+            asked = member.asked if member is not None and not member.under_way else NEVER
             at = time.time()
 
             async def told() -> Member | None:

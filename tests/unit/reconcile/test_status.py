@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from resilientslice.api.status import Condition, ConditionType
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.observed import (
+    EjectedHost,
+    Proxies,
+    Refusal,
+    SilentAgent,
+    Trouble,
+    TroubleKind,
+    Workload,
+)
 from resilientslice.reconcile.readiness import EVERYONE_TRUSTED
 from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
@@ -381,14 +389,14 @@ def test_an_agent_that_makes_no_sense_is_named_and_takes_nothing_from_what_serve
     assert "proxy-0" not in message(cluster, "ConfigAccepted"), "it has acknowledged, and is silent for a moment"
 
 
-def test_who_has_not_acknowledged_is_named_and_why(cluster):
+def test_who_has_not_acknowledged_is_named_and_why(fresh):
     pods = tuple(f"proxy-{number}" for number in range(8))
     silent = (SilentAgent("proxy-1", "gives no answer that counts"),)
-    cluster.envoys_answer = False
-    cluster.see(proxies=Proxies(8, pods=pods, silent=silent)).settle()
-    acked = dict.fromkeys(("proxy-0", "proxy-2"), cluster.sent)
-    cluster.see(proxies=Proxies(8, {**acked, "proxy-3": "another"}, pods=pods, silent=silent)).reconcile()
+    fresh.envoys_answer = False
+    fresh.see(proxies=Proxies(8, pods=pods, silent=silent)).settle()
+    acked = dict.fromkeys(("proxy-0", "proxy-2"), fresh.sent)
+    fresh.see(proxies=Proxies(8, {**acked, "proxy-3": "another"}, pods=pods, silent=silent)).reconcile()
     named = "Missing: proxy-1 (gives no answer that counts), proxy-3, proxy-4, proxy-5, proxy-6 and 1 more."
-    assert message(cluster, "ConfigAccepted") == f"Not every Envoy has answered yet. {named}"
-    assert message(cluster, "Ready") == f"Not every Envoy has acknowledged its configuration yet. {named}"
-    assert message(cluster, "Reconciling") == f"Waits until every Envoy has acknowledged its configuration. {named}"
+    assert message(fresh, "ConfigAccepted") == f"Not every Envoy has answered yet. {named}"
+    assert message(fresh, "Ready") == f"Not every Envoy has acknowledged its configuration yet. {named}"
+    assert message(fresh, "Reconciling") == f"Waits until every Envoy has acknowledged its configuration. {named}"
