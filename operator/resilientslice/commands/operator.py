@@ -99,7 +99,7 @@ class Listen(click.ParamType[tuple[str, int]]):
     envvar="RSLICE_PROXY_ROLLOUTS",
     default=PROXY_ROLLOUTS,
     show_default=True,
-    help="Slices whose proxies are replaced at a time when this operator makes them otherwise than the one before.",
+    help="Maximum number of slices whose proxies roll out at the same time after an operator upgrade.",
 )
 @click.option(
     "--drain-seconds",
