@@ -118,9 +118,10 @@ def _conflict(kind: ConditionType, troubles: tuple[Trouble, ...]) -> Finding | N
 
 
 def _config_accepted(view: View) -> Finding:
-    if view.rejected:
-        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", f"Envoy says: {view.rejected}")
     senseless = broken(view.proxies)
+    if view.rejected:
+        said = f"Envoy says: {view.rejected} {senseless}".rstrip()
+        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", said)
     if senseless:
         return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "AgentNotUnderstood", senseless)
     if view.accepted:

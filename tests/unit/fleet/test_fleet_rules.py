@@ -65,7 +65,7 @@ class Known:
 
     runs: str = NOTHING
     offered: str = NOTHING
-    refused: str = NOTHING
+    refused: frozenset[str] = frozenset()
     active: int | None = None
     since: int = 0
     """Questions with a lower number were put before the last push had ended."""
@@ -182,13 +182,13 @@ class Interleavings(RuleBasedStateMachine):
             return  # another one was begun since, and its verdict counts
         known.pushes.clear()  # those before it say nothing any more
         known.since, known.active = self.numbers, None
-        known.refused = question.digest if question.verdict == "refuse" else known.refused
         match question.verdict:
             case "accept":
                 known.runs = known.offered = question.digest
-                known.refused = NOTHING
+                known.refused -= {question.digest}
             case "refuse":
                 known.runs = known.offered = serving
+                known.refused |= {question.digest}
             case "wait":
                 known.offered = question.digest
             case _:
@@ -198,7 +198,8 @@ class Interleavings(RuleBasedStateMachine):
         offered, runs, connected, active = question.snapshot
         known = self.known
         known.runs = runs if offered == runs and connected else NOTHING
-        known.offered, known.refused, known.active = offered, question.verdict, active
+        known.offered, known.active = offered, active
+        known.refused = known.refused - {runs} | ({question.verdict} - {NOTHING})
 
     @precondition(lambda self: self.agent.offered != self.agent.runs)
     @rule()
@@ -217,7 +218,7 @@ class Interleavings(RuleBasedStateMachine):
         (member,) = view.members
         assert view.proxies.acked.get("pod", NOTHING) == known.runs
         if not known.pushes:
-            assert (member.offered, member.refused[0]) == (known.offered, known.refused)
+            assert (member.offered, member.refused.keys()) == (known.offered, known.refused)
             assert (view.active if not member.trouble else known.active) == known.active
         else:
             assert view.active is None

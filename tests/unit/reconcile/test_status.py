@@ -387,6 +387,11 @@ def test_an_agent_that_makes_no_sense_is_named_and_takes_nothing_from_what_serve
     assert cluster.condition("ConfigAccepted") == ("Unknown", "AgentNotUnderstood")
     assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted")
     assert "proxy-0" not in message(cluster, "ConfigAccepted"), "it has acknowledged, and is silent for a moment"
+    refusals = (Refusal("proxy-1", cluster.sent, "routes: no"),)
+    refusing = replace(proxies, acked={"proxy-0": cluster.sent}, refusals=refusals)
+    cluster.see(proxies=refusing).reconcile()
+    assert cluster.condition("ConfigAccepted") == ("False", "Rejected")
+    assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted"), "what it says Envoy refused may be no truth either"
 
 
 def test_who_has_not_acknowledged_is_named_and_why(fresh):
