@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from resilientslice.kube.kinds import CHILD_KINDS, POD, REPLICA_SET, Kind, Object, SliceKey
+import structlog
+
+from resilientslice.kube.kinds import CHILD_KINDS, POD, REPLICA_SET, Kind, Object, SliceKey, described
 from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
+
+_log = structlog.get_logger("resilientslice.watch")
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ChildKey = tuple[str, str]
@@ -128,6 +132,8 @@ class Children:
         self._shape = shape
         self._slices: dict[SliceKey, _Slice] = {}
         self._known_labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self.unread = 0
+        """Objects that could not be read, so far."""
         self._missing = {(kind.kind, namespace) for kind in (*kinds, REPLICA_SET, POD) for namespace in namespaces}
 
     def of(self, key: SliceKey) -> Mapping[ChildKey, Child]:
@@ -177,9 +183,18 @@ class Children:
         return not isinstance(entry, ReplicaSet) or known != (entry.uid, entry.owner)
 
     def told(self, obj: Object) -> None:
-        """The same from a list or a watch: somebody else's doing, which its slice is looked at for."""
-        key = slice_key(obj)
-        if key is not None and self.saw(obj):
+        """The same from a list or a watch: somebody else's doing, which its slice is looked at for.
+
+        An object that can't be read is a defect, and its slice's alone: the watch goes on for all others.
+        """
+        try:
+            key = slice_key(obj)
+            news = key is not None and self.saw(obj)
+        except Exception:
+            self.unread += 1
+            _log.exception("a defect: an object that is watched can't be read", object=described(obj))
+            return
+        if key is not None and news:
             self._on_change(key)
 
     def gone(self, obj: Object) -> None:

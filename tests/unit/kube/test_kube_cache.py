@@ -120,6 +120,13 @@ def test_proxies_are_pods_apart_from_children(children) -> None:
     assert children.proxies(KEY) == ()
 
 
+def test_an_object_that_cannot_be_read_keeps_nobody_from_the_others(children, told) -> None:
+    children.told(child("broken", uid="u1", status="text"))
+    children.told(child("whole", uid="u2"))
+    assert {name for _, name in children.of(KEY)} == {"whole"}
+    assert (told, children.unread) == ([KEY], 1)
+
+
 def test_an_object_without_the_label_is_nobodys(children, told) -> None:
     stray = child()
     del stray["metadata"]["labels"]["resilientslice.dev/slice"]
