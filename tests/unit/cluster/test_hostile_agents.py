@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import random
@@ -177,3 +178,25 @@ async def test_slices_have_a_sequence_each(at):
     await at.rest(good)
     assert fakes(at)[2].epoch == [3, before[1] + 1]
     assert fakes(at)[0].epoch[1] >= 6
+
+
+async def test_a_claim_of_a_newer_term_is_doubted_before_anything_was_sent(at):
+    """By an operator that has just begun to lead, and finds every Envoy as it is to be."""
+    bad = await at.create("bad", at.key, 2)
+    one, _ = fakes(at)[:2]
+    at.fleet.forget(bad)
+    at.speaking._known.clear()
+    one.epoch = [9, 1]
+    pushes = one.pushes
+    await at.rest(bad)
+    assert one.pushes == pushes
+    assert [agent.pod for agent in at.fleet.view(bad).proxies.silent] == ["bad-proxy-1-fake-1"]
+
+
+async def test_a_pod_that_ends_and_one_without_an_address_hold_up_nobody(at):
+    bad = await at.create("bad", at.key, 2)
+    pods = at.children.proxies(bad)
+    ending = dataclasses.replace(pods[0], deleting=True)
+    nowhere = dataclasses.replace(pods[1], ip="", uid="other", name="other")
+    await at.speaking.follow(bad, [ending, pods[1], nowhere], at.reconciler._held[bad].slice_)
+    assert at.fleet.view(bad).proxies.pods == (pods[1].name,)

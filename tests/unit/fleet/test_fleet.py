@@ -312,3 +312,14 @@ async def test_a_claim_that_cannot_be_is_doubted_until_it_is_taken_back(fleet, f
     one.epoch = [3, 1]
     await fleet.poll(KEY)
     assert fleet.view(KEY).proxies.silent == ()
+
+
+async def test_the_oldest_answer_is_known_once_there_is_one_of_every_envoy(fleet, fakes, pods, keys):
+    fleet.set_members(KEY, pods[:1], keys)
+    await fleet.poll(KEY)
+    first = fleet.view(KEY).asked_at
+    assert first is not None
+    fleet.set_members(KEY, pods, keys)
+    assert fleet.view(KEY).asked_at is None
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).asked_at >= first
