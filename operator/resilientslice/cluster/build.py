@@ -10,7 +10,6 @@ from resilientslice.cluster.agent_failures import AgentFailures
 from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
-from resilientslice.cluster.rollouts import ProxyRollouts
 from resilientslice.fleet import Fleet
 from resilientslice.operating.metrics import PREFIX
 from resilientslice.operating.world import World

@@ -200,3 +200,24 @@ async def test_a_pod_that_ends_and_one_without_an_address_hold_up_nobody(at):
     nowhere = dataclasses.replace(pods[1], ip="", uid="other", name="other")
     await at.speaking.follow(bad, [ending, pods[1], nowhere], at.reconciler._held[bad].slice_)
     assert at.fleet.view(bad).proxies.pods == (pods[1].name,)
+
+
+async def test_a_slice_is_looked_at_once_its_agent_makes_no_sense_and_once_it_does_again(at):
+    bad = await at.create("bad", at.key, 2)
+    one = fakes(at)[0]
+    at.woken.clear()
+    await at.look(bad)
+    assert at.woken == []
+
+    class Senseless(Hostile):
+        def body(self, honest):
+            return b"[]"
+
+    for hostile in (Senseless(random.Random(1)), None):
+        one.hostile = hostile
+        at.woken.clear()
+        await at.look(bad)
+        assert at.woken == [bad]
+        await at.rest(bad)
+        named = f"bad-proxy-1-{one.name} " in at.condition(bad, "ConfigAccepted").get("message", "")
+        assert named is (hostile is not None)

@@ -442,6 +442,9 @@ def test_a_rollout_that_ends_and_begins_anew_holds_no_place_for_ever():
         at.now += 50
         for key in churning:
             at.end(key)
+            at.children.told(at.deployments[key])
+        at.look_again()  # for a moment they have settled
+        for key in churning:
             at.apply(key, Wanted(f"{number}"))
             at.children.told(at.deployments[key])
             at.rollouts.settle(key)

@@ -323,3 +323,14 @@ async def test_the_oldest_answer_is_known_once_there_is_one_of_every_envoy(fleet
     assert fleet.view(KEY).asked_at is None
     await fleet.poll(KEY)
     assert fleet.view(KEY).asked_at >= first
+
+
+async def test_what_was_refused_once_and_accepted_since_is_refused_no_more(fleet, fakes):
+    one, _ = agents(fakes)
+    one.refusal = (422, {"digest": DIGEST, "accepted": False, "type": "routes", "message": "no", "serving": ""})
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert fleet.view(KEY).proxies.refusing(DIGEST) == {"fake-1": "routes: no"}
+    one.refusal = None
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 2))
+    assert fleet.view(KEY).proxies.refusing(DIGEST) == {}
+    assert fleet.view(KEY).members[0].refused == {}
