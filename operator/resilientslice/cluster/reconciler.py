@@ -68,8 +68,6 @@ RETRY_SECONDS = 1.0
 """Until a configuration is handed again to an Envoy that did not answer."""
 RENDERERS = 8
 """Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
-
-
 COUNTED = frozenset({DEPLOYMENT.kind, STATEFUL_SET.kind})
 """Kinds whose controllers count pods."""
 
@@ -117,16 +115,11 @@ class Reconciler:
         self.claims = Claims(client, children, installation)
         self._standing = Standing(self.claims, self._report)
         self._wake = wake
-        self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake, clock=clock)
+        self.rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake, clock=clock)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.shared = Shared()
         self.timings = Timings()
-
-    @property
-    def rollouts(self) -> ProxyRollouts:
-        """For whoever counts them."""
-        return self._rollouts
 
     async def reconcile(self, key: SliceKey) -> Result:
         """One pass. Raises KubeError for what is worth another try, NotSyncedError before everything was listed."""
@@ -148,8 +141,7 @@ class Reconciler:
                 return await self._stall(key, raw, held, understood.status, understood.problems)
             await self._load(key, held)
             if not understood.slice_.spec.suspend:
-                pods = envoys(key, held.uid, self._children)
-                await self._agents.follow(key, pods, understood.slice_, _rotation(raw))
+                await self._agents.follow(key, envoys(key, held.uid, self._children), understood.slice_, _rotation(raw))
         except UnreadableMemoryError as error:
             return await self._stall(key, raw, held, understood.status, str(error))
         except UnusableKeyError as error:
@@ -294,7 +286,7 @@ class Reconciler:
         self.timings.mark("compare")
         failed = await writer.carry_out(difference)
         held.failed += failed
-        self._rollouts.settle(key)
+        self.rollouts.settle(key)
         if not failed:
             with Collected(held.failed):
                 await self._remembering.forget_revisions(key, held, record)
@@ -341,13 +333,13 @@ class Reconciler:
         if proxies in withheld or proxies not in expected:
             self._leave_line(key, held)
             return set()
-        found = self._rollouts.look(key, expected[proxies])
+        found = self.rollouts.look(key, expected[proxies])
         held.again, held.queued = held.again or found != held.queued, found
         return {proxies} if found else set()
 
     def _leave_line(self, key: SliceKey, held: Held) -> None:
         held.queued = None
-        self._rollouts.leave(key)
+        self.rollouts.leave(key)
 
     def _next(self, held: Held, planned: Plan, pushed: bool, later: float | None, now: float) -> float | None:
         times = [at for at in (planned.next_deadline, later, *held.deadlines(now)) if at is not None]
@@ -392,7 +384,7 @@ class Reconciler:
         return held
 
     def _forget(self, key: SliceKey) -> None:
-        self._rollouts.leave(key)
+        self.rollouts.leave(key)
         if self._held.pop(key, None) is not None:
             self._agents.forget(key)
         self._renderers.forget(key)

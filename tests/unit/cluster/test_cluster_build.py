@@ -42,9 +42,9 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     woken.clear()
     async with reconciling(world) as reconciler:
         assert reconciler._operator_namespace == "platform"
-        assert reconciler._rollouts.look(one, wanted) is None
-        assert reconciler._rollouts.look(two, wanted) == Queued(before=0, places=1)
+        assert reconciler.rollouts.look(one, wanted) is None
+        assert reconciler.rollouts.look(two, wanted) == Queued(before=0, places=1)
         assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_waiting") == 1
         assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_stalled") == 0
-        reconciler._rollouts.leave(one)
+        reconciler.rollouts.leave(one)
         assert woken == [two]
