@@ -12,6 +12,7 @@ from typing import Final
 
 from scripts.bench_operator.hosts import DNS_HOST, Names
 from scripts.bench_operator.pods import ProxyPod
+from scripts.bench_operator.replica_sets import controlled_by, replica_set
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError, KubeError
@@ -94,8 +95,9 @@ class Simulation:
             return
         place = (metadata["namespace"], metadata["name"])
         if metadata["labels"].get(LABEL_SLICE) and place[1] == proxy_name(metadata["labels"][LABEL_SLICE]):
+            owner = controlled_by(await replica_set(self._client, obj))
             for number in range(replicas):
-                await self._pod(obj, number)
+                await self._pod(obj, owner, number)
         counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
         status = {"observedGeneration": metadata["generation"], **dict.fromkeys(counts, replicas)}
         if any((obj.get("status") or {}).get(name) != value for name, value in status.items()):
@@ -103,7 +105,7 @@ class Simulation:
             self.workloads += 1
         self._names.ready.add(place)
 
-    async def _pod(self, deployment: Object, number: int) -> None:
+    async def _pod(self, deployment: Object, owner: Object, number: int) -> None:
         metadata = deployment["metadata"]
         namespace, name = metadata["namespace"], f"{metadata['name']}-{number}"
         pod = {
@@ -113,6 +115,7 @@ class Simulation:
                 "name": name,
                 "namespace": namespace,
                 "labels": deployment["spec"]["template"]["metadata"]["labels"],
+                "ownerReferences": [owner],
             },
             "spec": {"containers": [{"name": "agent", "image": "agent"}]},
         }

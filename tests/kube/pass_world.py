@@ -4,16 +4,18 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from scripts.bench_operator.replica_sets import controlled_by, replica_set
+
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, ProxyPod
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import (
-    CHILD_KINDS,
     DEPLOYMENT,
     POD,
     RESILIENT_SLICE,
     STATEFUL_SET,
+    WATCHED_KINDS,
     Kind,
     Object,
     SliceKey,
@@ -135,7 +137,7 @@ class World:
 
     async def sync(self) -> None:
         """What the watches would have told by now."""
-        for kind in (*CHILD_KINDS, POD):
+        for kind in WATCHED_KINDS:
             await self._listed(kind)
         found = await self.others.list_all(RESILIENT_SLICE, self.namespace)
         for obj in found:
@@ -213,12 +215,13 @@ class World:
 
     async def _proxies(self, deployment: Object, replicas: int) -> bool:
         labels = deployment["spec"]["template"]["metadata"]["labels"]
+        owners = [controlled_by(await replica_set(self.others, deployment))]
         changed = False
         for index in range(replicas):
             name = f"{deployment['metadata']['name']}-{index}"
             name = f"{name}-{self.replaced[name]}" if name in self.replaced else name
             if await self.others.find(POD, self.namespace, name) is None:
-                metadata = {"name": name, "namespace": self.namespace, "labels": labels}
+                metadata = {"name": name, "namespace": self.namespace, "labels": labels, "ownerReferences": owners}
                 spec = {"containers": [{"name": "agent", "image": "agent"}]}
                 await self.others.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
                 ready = {"type": "Ready", "status": "True"}

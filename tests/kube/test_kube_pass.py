@@ -5,6 +5,7 @@ import secrets
 
 import pytest
 import yaml
+from scripts.bench_operator.replica_sets import controlled_by, replica_set
 from tests.kube.pass_edits import canary, edit, sample, service, tag, weigh
 from tests.kube.pass_world import writes
 
@@ -600,26 +601,27 @@ async def test_an_image_that_cannot_be_pulled_is_said_within_half_a_minute(shop)
     shop.stuck.add("shop-api-stable")
     status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1}
     await shop.others.patch_status(DEPLOYMENT, shop.namespace, "shop-api-stable", status, manager="controllers")
+    stable = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
+    stranger = {"name": "stray", "namespace": shop.namespace, "labels": {"resilientslice.dev/slice": "shop"}}
+    spec = {"containers": [{"name": "api", "image": "stray.example.org/api:9"}]}
+    await shop.others.create({"apiVersion": "v1", "kind": "Pod", "metadata": stranger, "spec": spec})
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": "shop-api-stable-x",
             "namespace": shop.namespace,
-            "labels": {"resilientslice.dev/slice": "shop"},
+            "labels": {"resilientslice.dev/slice": "shop", "pod-template-hash": "1"},
+            "ownerReferences": [controlled_by(await replica_set(shop.others, stable))],
         },
         "spec": {"containers": [{"name": "api", "image": "nowhere.example.org/api:9"}]},
     }
     await shop.others.create(pod)
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     container = {"name": "api", "image": "nowhere.example.org/api:9", "imageID": "", "ready": False, "restartCount": 0}
-    await shop.others.patch_status(
-        POD,
-        shop.namespace,
-        "shop-api-stable-x",
-        {"containerStatuses": [{**container, "state": waiting}]},
-        manager="kubelet",
-    )
+    for name, image in (("shop-api-stable-x", container["image"]), ("stray", "stray.example.org/api:9")):
+        status = {"containerStatuses": [{**container, "image": image, "state": waiting}]}
+        await shop.others.patch_status(POD, shop.namespace, name, status, manager="kubelet")
     began = shop.now
     while (await shop.condition("shop", "Ready"))[1] != "ImagePullFailed":
         await shop.reconcile("shop")
@@ -627,6 +629,7 @@ async def test_an_image_that_cannot_be_pulled_is_said_within_half_a_minute(shop)
         shop.now = max(shop.now, shop.deadline)
         assert shop.now - began <= 30
     assert "nowhere.example.org/api:9: not found" in (await shop.condition("shop", "Ready"))[2]
+    assert "stray" not in (await shop.condition("shop", "Ready"))[2], "a label makes no pod one of the slice's"
     shop.stuck.clear()
     await shop.settle("shop", seconds=60)
     assert (await shop.slice("shop"))["status"]["phase"] == "Ready"

@@ -211,3 +211,13 @@ def test_an_image_of_postgres_must_say_its_major_version(run):
     result = run("-f", SHOP, "--postgres-image", "mirror/postgres:latest")
     assert result.exit_code == 2
     assert "must begin with PostgreSQL's major version" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "namespace"), [((), "resilientslice-system"), (("platform",), "platform")])
+def test_the_agents_let_in_the_operator_of_its_namespace(run, arguments, namespace):
+    options = [f"--operator-namespace={name}" for name in arguments]
+    (policy,) = documents(run("-f", SHOP, "--kind", "NetworkPolicy", "--name", "shop-proxy", *options))
+    peers = [
+        rule["from"][0] for rule in policy["spec"]["ingress"] if {"protocol": "TCP", "port": 9903} in rule["ports"]
+    ]
+    assert [peer["namespaceSelector"]["matchLabels"] for peer in peers] == [{"kubernetes.io/metadata.name": namespace}]

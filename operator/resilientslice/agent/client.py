@@ -3,12 +3,24 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+
+from resilientslice.agent.answers import (
+    AgentError,
+    NotUnderstoodError,
+    PushResult,
+    Snapshot,
+    epoch_of,
+    error_of,
+    object_of,
+    push_result_of,
+    snapshot_of,
+    superseded_of,
+)
 
 _ANSWER_SECONDS = 5.0
 _GRACE_SECONDS = 2.0
@@ -16,10 +28,6 @@ _GRACE_SECONDS = 2.0
 
 
 _JSON = {"Content-Type": "application/json"}
-
-
-class AgentError(Exception):
-    """The agent can't be asked, or its answer makes no sense."""
 
 
 class AgentUnreachableError(AgentError):
@@ -53,75 +61,6 @@ class SupersededError(PushRefusedError):
 
 class UnansweredError(AgentError):
     """No Envoy is connected or it did not answer in time. The agent keeps the configuration and goes on offering it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PushResult:
-    """Envoy's verdict on a configuration.
-
-    Rejected: `type` is clusters, endpoints, listeners or routes, `message` Envoy's words (or the parser's, and then
-    `path` is the place in the configuration), `serving` the digest of what goes on serving, empty if nothing does.
-    `durable` says whether an agent that starts again would find the accepted configuration, else `durable_reason`.
-    """
-
-    digest: str
-    accepted: bool
-    versions: Mapping[str, str] = field(default_factory=dict)
-    type: str = ""
-    message: str = ""
-    path: str = ""
-    serving: str = ""
-    durable: bool = True
-    durable_reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyStatus:
-    """`connected` counts ADS streams. `uptime` in seconds; `error` says why the admin interface gave nothing."""
-
-    connected: int
-    version: str
-    uptime: int
-    live: bool
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    digest: str
-    type: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ejection:
-    """A host (`address:port`) that Envoy took out of a cluster."""
-
-    cluster: str
-    host: str
-
-
-Counters = Mapping[str, Mapping[str, int]]
-"""Owner (cluster, listener's prefix, limit's prefix) → Envoy's name of the number → value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the agent offers (`digest`), what Envoy acknowledged last (`acked`), and what Envoy counts."""
-
-    digest: str
-    epoch: tuple[int, int]
-    acked: str
-    rejected: Rejection | None
-    durable: bool
-    durable_reason: str
-    envoy: EnvoyStatus
-    clusters: Counters
-    http: Counters
-    ratelimit: Counters
-    ejected: tuple[Ejection, ...]
-    p99: Mapping[str, float] = field(default_factory=dict)
-    """Cluster of a canary → milliseconds of the slowest hundredth of its answers, in Envoy's last interval."""
 
 
 class AgentClient:
@@ -162,11 +101,11 @@ class AgentClient:
         status, answer = await self._call("PUT", "/config", body=body, seconds=timeout + _GRACE_SECONDS)
         if status == 200 or (status == 422 and answer.get("accepted") is False):
             return push_result_of(answer)
-        message = str(answer.get("error", ""))
+        message = error_of(answer)
         if status == 409 and "held" in answer:
-            raise StaleEpochError(message, _epoch(answer["held"]))
+            raise StaleEpochError(message, epoch_of(answer["held"], "held"))
         if status == 409:
-            raise SupersededError(message, str(answer.get("superseded_by", "")))
+            raise SupersededError(message, superseded_of(answer))
         if status == 504:
             raise UnansweredError(message)
         raise PushRefusedError(status, message)
@@ -175,7 +114,7 @@ class AgentClient:
         """The state of agent and Envoy now. An Envoy that doesn't answer is reported in it (`envoy.error`)."""
         status, answer = await self._call("GET", "/snapshot")
         if status != 200:
-            raise AgentError(f"{self._socket}: /snapshot answered {status}: {answer.get('error', '')}")
+            raise AgentError(f"{self._socket}: /snapshot answered {status}: {error_of(answer)}")
         return snapshot_of(answer)
 
     async def ready(self) -> bool:
@@ -193,59 +132,15 @@ class AgentClient:
             async with self._session.request(
                 method, f"http://agent{path}", data=_encoded(body), headers=_JSON, timeout=timeout
             ) as response:
-                answer = await response.json()
-        except (aiohttp.ContentTypeError, ValueError) as error:
-            raise AgentError(f"{self._socket}: {path} answered with something else than JSON: {error}") from error
+                answer = object_of(await response.read())
+        except NotUnderstoodError as error:
+            raise AgentError(f"{self._socket}: {path}: {error}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             words = str(error) or type(error).__name__
             raise AgentUnreachableError(f"{self._socket}: the agent does not answer: {words}") from error
-        if not isinstance(answer, dict):
-            raise AgentError(f"{self._socket}: {path} answered with something else than an object")
         return response.status, answer
 
 
 def _encoded(body: Any) -> io.BytesIO | None:
     """A stream, because aiohttp warns of large bodies that are bytes."""
     return None if body is None else io.BytesIO(json.dumps(body).encode())
-
-
-def _epoch(value: Any) -> tuple[int, int]:
-    term, sequence = value
-    return int(term), int(sequence)
-
-
-def push_result_of(answer: Mapping[str, Any]) -> PushResult:
-    """Reads the answer to a push that Envoy, or the parser, gave a verdict on."""
-    return PushResult(
-        digest=str(answer.get("digest", "")),
-        accepted=bool(answer["accepted"]),
-        versions=dict(answer.get("versions", {})),
-        type=str(answer.get("type", "")),
-        message=str(answer.get("message", "")),
-        path=str(answer.get("path", "")),
-        serving=str(answer.get("serving", "")),
-        durable=bool(answer.get("durable", True)),
-        durable_reason=str(answer.get("durable_reason", "")),
-    )
-
-
-def snapshot_of(answer: Mapping[str, Any]) -> Snapshot:
-    """Reads `GET /snapshot`; AgentError if it can't be read."""
-    try:
-        counters = answer["counters"]
-        return Snapshot(
-            digest=answer["digest"],
-            epoch=_epoch(answer["epoch"]),
-            acked=answer["acked"],
-            rejected=Rejection(**answer["rejected"]) if answer["rejected"] else None,
-            durable=answer["durable"],
-            durable_reason=answer["durable_reason"],
-            envoy=EnvoyStatus(**answer["envoy"]),
-            clusters=counters["clusters"],
-            http=counters["http"],
-            ratelimit=counters["ratelimit"],
-            ejected=tuple(Ejection(**item) for item in answer["ejected"]),
-            p99={cluster: float(value) for cluster, value in answer.get("p99", {}).items()},
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AgentError(f"the agent's snapshot is not understood: {error!r}") from error

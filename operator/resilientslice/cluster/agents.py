@@ -5,7 +5,6 @@ that goes through the Kubernetes API.
 """
 
 import asyncio
-import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,11 +44,15 @@ class _Known:
     """They are asked often, until something has changed."""
     spread: float = 1.0
     """Of the pause, drawn anew each time, so that slices that began together don't stay together."""
+    sequence: int = 0
+    """Of the last epoch that something was sent to the slice under."""
 
 
 @dataclass(slots=True)
 class FleetAgents:
-    """`check` raises NotLeadingError when nothing may be sent; `term` is the Lease's. `wake` has a slice looked at."""
+    """`failed` is told when what is known of a slice's agents could not be looked at: a defect, and that slice's alone.
+
+    `check` raises NotLeadingError when nothing may be sent; `term` is the Lease's. `wake` has a slice looked at."""
 
     secrets: AgentKeys
     fleet: Fleet
@@ -57,8 +60,8 @@ class FleetAgents:
     check: Callable[[], None]
     wake: Callable[[SliceKey], None]
     port: int = AGENT_PORT
+    failed: Callable[[SliceKey, str, Exception], None] = lambda *_: None
     _known: dict[SliceKey, _Known] = field(default_factory=dict)
-    _sequence: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         """UnusableKeyError when the slice's Secret holds no key."""
@@ -72,7 +75,7 @@ class FleetAgents:
         if agents == known.pods and keys is known.keys:
             return
         known.pods, known.keys = agents, keys
-        self.fleet.set_members(key, agents, keys)
+        self.fleet.set_members(key, agents, keys, term=self.term())
         known.asked = asyncio.get_running_loop().time()
         await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
 
@@ -103,7 +106,8 @@ class FleetAgents:
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         text, digest = config.text, config.digest
-        epoch = self._next()
+        known = self._known.setdefault(key, _Known())
+        epoch = self._next(known)
         missed = {pod.name for pod in self.fleet.view(key).missed(digest)}
         if not missed:
             await self.fleet.poll(key)  # they hold it, and Envoy's answer is still to come
@@ -112,11 +116,11 @@ class FleetAgents:
             self.check()
             report = await self.fleet.push(key, text, digest, epoch, only=missed)
             held = report.held
-            if held is None or held[0] > self.term():
+            if held is None:
                 return epoch
             # of this very term, from before this process: go on above it
-            self._sequence = itertools.count(max(held[1], epoch[1]) + 1)
-            epoch = self._next()
+            known.sequence = max(known.sequence, held[1])
+            epoch = self._next(known)
         return epoch
 
     def forget(self, key: SliceKey) -> None:
@@ -134,14 +138,20 @@ class FleetAgents:
                     if known.pods and not known.asking and now >= known.asked + _pause(known):
                         known.asking, known.asked = True, now
                         # for itself: an agent that doesn't answer holds up no other slice
-                        group.create_task(self._poll(key, known))
+                        group.create_task(self._guarded(key, known))
                 await asyncio.sleep(TICK_SECONDS)
 
-    async def _poll(self, key: SliceKey, known: _Known) -> None:
+    async def _guarded(self, key: SliceKey, known: _Known) -> None:
+        """Whatever one slice's agents lead to ends with that slice: others are asked on."""
         try:
-            await self.fleet.poll(key)
+            await self._poll(key, known)
+        except Exception as error:
+            self.failed(key, "", error)
         finally:
             known.asking, known.spread = False, random.uniform(0.7, 1.0)  # noqa: S311 - spread, not secrecy
+
+    async def _poll(self, key: SliceKey, known: _Known) -> None:
+        await self.fleet.poll(key)
         if self._known.get(key) is not known:
             return
         doubted = self.fleet.doubted(key) and self.secrets.may_read(key)
@@ -152,8 +162,9 @@ class FleetAgents:
         """Without what only grows."""
         return view.proxies, view.ejections, view.hostless, self.secrets.waits(key) and view.all_know_key
 
-    def _next(self) -> Epoch:
-        return self.term(), next(self._sequence)
+    def _next(self, known: _Known) -> Epoch:
+        known.sequence += 1
+        return self.term(), known.sequence
 
 
 def _pause(known: _Known) -> float:

@@ -1,11 +1,12 @@
 """Puts the backend for a cluster together, for as long as this process leads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
+from resilientslice.cluster.agent_failures import AgentFailures
 from resilientslice.cluster.agent_keys import AgentKeys
 from resilientslice.cluster.agents import FleetAgents
 from resilientslice.cluster.reconciler import Reconciler
@@ -21,13 +22,15 @@ SLEEP_ACTION = (1, 30)
 async def reconciling(world: World) -> AsyncIterator[Reconciler]:
     """The reconciler of a `World`. Raises KubeError when the API server doesn't say which version it is."""
     version = await world.client.version()
-    async with Fleet() as fleet, asyncio.TaskGroup() as group:
+    failures = AgentFailures(world.registry)
+    async with Fleet(failures.failed) as fleet, asyncio.TaskGroup() as group:
         agents = FleetAgents(
             AgentKeys(world.client),
             fleet,
             term=lambda: world.election.term,
             check=world.election.check,
             wake=world.wake,
+            failed=failures.failed,
         )
         asking = group.create_task(agents.run(), name="agents")
         try:
@@ -37,6 +40,7 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
                 world.children,
                 agents,
                 images=world.settings.images,
+                operator_namespace=world.settings.namespace,
                 sleep_action=version >= SLEEP_ACTION,
                 instance=world.settings.identity,
                 installation=f"{world.settings.lease_namespace}/{world.settings.lease_name}",
@@ -50,9 +54,12 @@ async def reconciling(world: World) -> AsyncIterator[Reconciler]:
 
 
 def _count(world: World, reconciler: Reconciler) -> None:
-    gauge = Gauge(
-        f"{PREFIX}_slices_of_others",
-        "Slices that another installation of the operator manages, and this one leaves alone.",
-        registry=world.registry,
+    rollouts, claims = reconciler.rollouts, reconciler.claims
+    elsewhere = "Slices that another installation of the operator manages, and this one leaves alone."
+    numbers: tuple[tuple[str, str, Callable[[], int]], ...] = (
+        ("slices_of_others", elsewhere, lambda: claims.elsewhere),
+        ("proxy_rollouts_waiting", "Slices whose proxies wait for their turn in an upgrade.", lambda: rollouts.waiting),
+        ("proxy_rollouts_stalled", "Rollouts of proxies that stall, as of the last count.", lambda: rollouts.stalled),
     )
-    gauge.set_function(lambda: float(reconciler.claims.elsewhere))
+    for name, text, read in numbers:
+        Gauge(f"{PREFIX}_{name}", text, registry=world.registry).set_function(read)

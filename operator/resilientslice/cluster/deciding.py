@@ -39,6 +39,7 @@ class Deciding:
     remembering: Remembering
     timings: Timings
     images: Images
+    operator_namespace: str
     sleep_action: bool
     renderers: Recent[SliceKey, EnvoyRenderer]
 
@@ -108,6 +109,7 @@ class Deciding:
                 place=cluster_topology,
                 render=self.renderers.of(key),
                 images=self.images,
+                operator_namespace=self.operator_namespace,
                 sleep_action=self.sleep_action,
                 wanted=wanted,
                 withheld=withheld.revision if withheld else "",

@@ -5,8 +5,9 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import ConditionType, Status
 from resilientslice.cluster.held import Held
+from resilientslice.kube.cache import ChildKey, Children, controller
 from resilientslice.kube.client import KubeClient
-from resilientslice.kube.kinds import EVENT, POD, VOLUME_CLAIM, SliceKey
+from resilientslice.kube.kinds import DEPLOYMENT, EVENT, POD, REPLICA_SET, VOLUME_CLAIM, Object, SliceKey
 from resilientslice.observe.troubles import claim_trouble, pod_troubles
 from resilientslice.reconcile.observed import Trouble
 from resilientslice.reconcile.readiness import DEADLINE
@@ -23,8 +24,9 @@ _PODS = frozenset(
 
 
 class PodInquiry:
-    def __init__(self, client: KubeClient) -> None:
+    def __init__(self, client: KubeClient, children: Children) -> None:
         self._client = client
+        self._children = children
 
     async def ask(self, key: SliceKey, held: Held, status: Status, slice_: ResilientSlice, now: float) -> None:
         if not _missing(status, held):
@@ -35,13 +37,15 @@ class PodInquiry:
         elif held.pods_due <= now:
             held.pods_due = now + AGAIN_SECONDS
             stores = [StoreName(store.name) for store in status.stores if store.ready < store.desired]
-            found = (*await self._pods(key), *await self._of_stores(key, slice_, stores))
+            found = (*await self._pods(key, held.uid), *await self._of_stores(key, slice_, stores))
             held.again = held.again or found != held.pods
             held.pods = found
 
-    async def _pods(self, key: SliceKey) -> tuple[Trouble, ...]:
+    async def _pods(self, key: SliceKey, uid: str) -> tuple[Trouble, ...]:
+        """Of pods that workloads of the slice with this UID have made."""
         found = await self._client.list_all(POD, key.namespace, label_selector=f"{LABEL_SLICE}={key.name}")
-        return pod_troubles(found)
+        own = {child.key for child in self._children.of(key).values() if child.owner_uid == uid}
+        return pod_troubles(pod for pod in found if _workload(pod) in own)
 
     async def _of_stores(self, key: SliceKey, slice_: ResilientSlice, stores: list[StoreName]) -> tuple[Trouble, ...]:
         found: list[Trouble] = []
@@ -59,6 +63,15 @@ class PodInquiry:
             return None
         about = f"regarding.kind={VOLUME_CLAIM.kind},regarding.name={claim['metadata']['name']}"
         return claim_trouble(claim, await self._client.list_all(EVENT, key.namespace, field_selector=about))
+
+
+def _workload(pod: Object) -> ChildKey:
+    """The workload that a pod is of, by the name that its ReplicaSet has from it: a label alone is anybody's."""
+    owner = controller(pod)
+    if owner.kind != REPLICA_SET.kind:
+        return owner.kind, owner.name
+    hashed = (pod["metadata"].get("labels") or {}).get("pod-template-hash", "")
+    return DEPLOYMENT.kind, owner.name.removesuffix(f"-{hashed}")
 
 
 def _missing(status: Status, held: Held) -> bool:

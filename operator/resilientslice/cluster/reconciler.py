@@ -37,6 +37,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
 from resilientslice.kube.kinds import CONTROLLER_REVISION, DEPLOYMENT, STATEFUL_SET, Object, SliceKey
 from resilientslice.kube.slices import Slices
+from resilientslice.observe.envoys import envoys
 from resilientslice.observe.proxies import Agents
 from resilientslice.reconcile.children import ChildId
 from resilientslice.reconcile.difference import Change, Difference, difference_of
@@ -50,7 +51,7 @@ from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.reconcile.status import unfinished_status
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
-from resilientslice.render.names import proxy_name
+from resilientslice.render.names import OPERATOR_NAMESPACE, proxy_name
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Reconciler:
         agents: Agents,
         *,
         images: Images = DEFAULT_IMAGES,
+        operator_namespace: str = OPERATOR_NAMESPACE,
         sleep_action: bool = True,
         instance: str = "resilientslice",
         installation: str = "",
@@ -102,18 +104,25 @@ class Reconciler:
         self._clock = clock
         self._remembering = Remembering(client, children)
         self._stores = ManagedStores(client)
-        self._pods = PodInquiry(client)
+        self._pods = PodInquiry(client, children)
         self._report = Report(client, slices, instance)
         self.claims = Claims(client, children, installation)
         self._standing = Standing(self.claims, self._report)
         self._wake = wake
-        self._rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake)
+        self.rollouts = ProxyRollouts(slices, children, places=proxy_rollouts, wake=wake, clock=clock)
         self._held: dict[SliceKey, Held] = {}
         self._renderers = Recent[SliceKey, EnvoyRenderer](RENDERERS, EnvoyRenderer)
         self.shared = Shared()
         self.timings = Timings()
         self._deciding = Deciding(
-            children, agents, self._remembering, self.timings, images, sleep_action, self._renderers
+            children,
+            agents,
+            self._remembering,
+            self.timings,
+            images,
+            operator_namespace,
+            sleep_action,
+            self._renderers,
         )
 
     async def reconcile(self, key: SliceKey) -> Result:
@@ -136,7 +145,7 @@ class Reconciler:
                 return await self._stall(key, raw, held, understood.status, understood.problems)
             await self._load(held, understood.slice_)
             if not understood.slice_.spec.suspend:
-                await self._agents.follow(key, self._children.proxies(key), understood.slice_, _rotation(raw))
+                await self._agents.follow(key, envoys(key, held.uid, self._children), understood.slice_, _rotation(raw))
         except UnreadableMemoryError as error:
             said = unreadable(key, error)
             return await self._stall(key, raw, held, understood.status, said, reason="MemoryUnreadable")
@@ -232,7 +241,7 @@ class Reconciler:
         self.timings.mark("compare")
         failed = await writer.carry_out(difference)
         held.failed += failed
-        self._rollouts.settle(key)
+        self.rollouts.settle(key)
         if not failed:
             with Collected(held.failed):
                 await self._remembering.forget_revisions(key, held, record, memory)
@@ -280,13 +289,13 @@ class Reconciler:
         if proxies in withheld or proxies not in expected:
             self._leave_line(key, held)
             return set()
-        found = self._rollouts.look(key, expected[proxies])
+        found = self.rollouts.look(key, expected[proxies])
         held.again, held.queued = held.again or found != held.queued, found
         return {proxies} if found else set()
 
     def _leave_line(self, key: SliceKey, held: Held) -> None:
         held.queued = None
-        self._rollouts.leave(key)
+        self.rollouts.leave(key)
 
     def _next(self, held: Held, planned: Plan, pushed: bool, later: float | None, now: float) -> float | None:
         times = [at for at in (planned.next_deadline, later, *held.deadlines(now)) if at is not None]
@@ -332,7 +341,7 @@ class Reconciler:
         return held
 
     def _forget(self, key: SliceKey) -> None:
-        self._rollouts.leave(key)
+        self.rollouts.leave(key)
         if self._held.pop(key, None) is not None:
             self._agents.forget(key)
         self._renderers.forget(key)

@@ -65,4 +65,12 @@ def _basis(desired: Desired) -> tuple[Any, ...]:
     canary = desired.canary
     track = (canary.revision, canary.services, dict(canary.stable_sizes)) if canary else None
     bare = spec.model_copy(update={"canary": None})
-    return (desired.slice_.metadata.uid, bare, header, desired.stable, track, desired.images)
+    return (
+        desired.slice_.metadata.uid,
+        bare,
+        header,
+        desired.stable,
+        track,
+        desired.images,
+        desired.operator_namespace,
+    )

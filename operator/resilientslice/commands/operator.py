@@ -11,7 +11,7 @@ from resilientslice.healthcheck import DEFAULT_LISTEN
 from resilientslice.kube.lease import new_identity
 from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
-from resilientslice.operating.settings import OperatorSettings
+from resilientslice.operating.settings import OperatorSettings, own_namespace
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
 
@@ -67,6 +67,14 @@ class Listen(click.ParamType[tuple[str, int]]):
     show_default=True,
     help="Where the Lease of the leader is.",
 )
+@click.option(
+    "--operator-namespace",
+    envvar=["RSLICE_OPERATOR_NAMESPACE", "POD_NAMESPACE"],
+    default=own_namespace,
+    metavar="NAMESPACE",
+    show_default="of this pod, else resilientslice-system",
+    help="Namespace of the operator; slices' NetworkPolicies admit it to the agents from there.",
+)
 @click.option("--lease-name", envvar="RSLICE_LEASE_NAME", default="resilientslice-operator", show_default=True)
 @click.option(
     "--listen",
@@ -91,7 +99,7 @@ class Listen(click.ParamType[tuple[str, int]]):
     envvar="RSLICE_PROXY_ROLLOUTS",
     default=PROXY_ROLLOUTS,
     show_default=True,
-    help="Slices whose proxies are replaced at a time when this operator makes them otherwise than the one before.",
+    help="Maximum number of slices whose proxies roll out at the same time after an operator upgrade.",
 )
 @click.option(
     "--drain-seconds",
@@ -116,6 +124,7 @@ def command(
     *,
     namespaces: tuple[str, ...],
     lease_namespace: str,
+    operator_namespace: str,
     lease_name: str,
     listen: tuple[str, int],
     workers: int,
@@ -131,6 +140,7 @@ def command(
         lease_namespace=lease_namespace,
         lease_name=lease_name,
         identity=new_identity(),
+        namespace=operator_namespace,
         namespaces=tuple(dict.fromkeys(namespaces)),
         host=listen[0],
         port=listen[1],

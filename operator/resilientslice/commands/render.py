@@ -15,7 +15,7 @@ from resilientslice.files import SliceFileError, load_slice
 from resilientslice.render.envoy import render_envoy
 from resilientslice.render.envoy.bootstrap import render_static_bootstrap
 from resilientslice.render.images import Images
-from resilientslice.render.names import store_name
+from resilientslice.render.names import OPERATOR_NAMESPACE, store_name
 from resilientslice.render.objects import render_objects
 from resilientslice.render.proxy import cluster_topology
 from resilientslice.render.revision import Revision, changed_services, refreshed, revision_of
@@ -58,6 +58,14 @@ class RefusedError(click.ClickException):
 @click.option(
     "--kube-version", metavar="1.N", default="1.30", show_default=True, help="Oldest Kubernetes it is meant for."
 )
+@click.option(
+    "--operator-namespace",
+    metavar="NAMESPACE",
+    envvar="RSLICE_OPERATOR_NAMESPACE",
+    default=OPERATOR_NAMESPACE,
+    show_default=True,
+    help="Namespace of the operator, which the NetworkPolicies admit to the agents.",
+)
 @image_options
 def command(  # noqa: PLR0917 (click calls it by keyword)
     path: Path,
@@ -67,6 +75,7 @@ def command(  # noqa: PLR0917 (click calls it by keyword)
     name: str | None,
     namespace: str | None,
     kube_version: str,
+    operator_namespace: str,
     images: Images,
 ) -> None:
     """Print every Kubernetes object of a slice as a YAML stream, as the operator would apply them.
@@ -84,7 +93,7 @@ def command(  # noqa: PLR0917 (click calls it by keyword)
         config = render_envoy(slice_, stable, canary, topology)
         click.echo(to_yaml([render_static_bootstrap(config, topology)]), nl=False)
         return
-    objects = render_objects(slice_, stable, canary, images=images)
+    objects = render_objects(slice_, stable, canary, images=images, operator_namespace=operator_namespace)
     selected = _selected(objects, kind, name)
     click.echo(to_yaml(selected), nl=False)
     if len(selected) == len(objects):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from resilientslice.agent.client import AgentError
+from resilientslice.agent.answers import AgentError
 from resilientslice.demo import basics, canaries, crashes, faults, limits, updates
 from resilientslice.demo.report import Measured, Result, Verdict
 from resilientslice.demo.stage import ClaimError, Stage, on_stage

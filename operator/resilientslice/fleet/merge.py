@@ -4,19 +4,34 @@ What nobody knows is left out, never reported as zero: an Envoy that was sent a 
 one that could not be asked.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from resilientslice.agent.client import Snapshot
+from resilientslice.agent.answers import Snapshot
 from resilientslice.agent.signing import Standing
 from resilientslice.canary.state import Attempts
-from resilientslice.fleet.reports import Accepted, AgentPod, Epoch, Outcome, Rejected, Stale, Unanswered
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal
+from resilientslice.fleet.reports import (
+    NO_ANSWER,
+    Accepted,
+    AgentPod,
+    Epoch,
+    Outcome,
+    Rejected,
+    Stale,
+    Unanswered,
+    Unheard,
+    Unreachable,
+    doubt,
+)
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, SilentAgent
 from resilientslice.render.names import Track
 
+MOST_EJECTED = 512
+"""Ejected hosts that are kept of one Envoy; the status shows 256."""
 _CANARY = f"-{Track.CANARY}"
-_STABLE = f"-{Track.STABLE}"
+_SERVICES = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,30}}[a-z0-9])?-({Track.STABLE}|{Track.CANARY})")
 _ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
 MOST_REFUSALS = 4
 """Of one Envoy that are remembered: of what is wanted, of what it falls back to, and of those before."""
@@ -45,9 +60,9 @@ class Member:
     """One agent. `acked` is what its Envoy runs, `offered` what the agent holds, each a digest, empty if unknown.
 
     `refused` are configurations that its Envoy refused: digest → words, the newest last. `at` is when `snapshot` was
-    asked for, in seconds since the epoch. `trouble` is why the last question got no answer. `asked` counts pushes,
-    `fresh` says that the snapshot was asked for after the last one had ended. `standing` is of the last answer under
-    the keys that the slice has now; None before there was one.
+    asked for, in seconds since the epoch. `trouble` is why the last question got no answer, at length, and `reason` the
+    same in fixed words. `asked` counts pushes, `fresh` says that the snapshot was asked for after the last one had
+    ended. `standing` is of the last answer under the keys that the slice has now; None before there was one.
     """
 
     pod: AgentPod
@@ -58,12 +73,22 @@ class Member:
     snapshot: Snapshot | None = None
     at: float | None = None
     trouble: str = ""
+    reason: Unheard = NO_ANSWER
     asked: int = 0
+    under_way: bool = False
+    """A push that was begun last has not ended."""
     fresh: bool = False
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     hostless: frozenset[str] = frozenset()
     """Services' clusters whose hosts its Envoy has not found, or lost."""
     standing: Standing | None = None
+    doubt: Unheard | None = None
+    """Why it can't hold the epoch that it claims."""
+
+    @property
+    def unheard(self) -> Unheard | None:
+        """Why what it says doesn't count now."""
+        return self.reason if self.trouble else self.doubt
 
     @property
     def doubted(self) -> bool:
@@ -130,7 +155,7 @@ class FleetView:
 
 def pushing(member: Member) -> Member:
     """From now on nobody knows what its Envoy runs."""
-    return replace(member, acked="", fresh=False, asked=member.asked + 1)
+    return replace(member, acked="", fresh=False, asked=member.asked + 1, under_way=True)
 
 
 def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Member:
@@ -148,7 +173,7 @@ def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Membe
         case Stale(held):
             return replace(member, offered="", held=max(member.held, held), trouble="")
         case _:
-            return replace(member, offered="", trouble=outcome.reason)
+            return replace(member, offered="", trouble=outcome.reason, reason=outcome.unheard)
 
 
 def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
@@ -160,13 +185,13 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
                 counters.get("hosts_rq_success", 0), counters.get("hosts_rq_error", 0)
             )
             for cluster, counters in snapshot.clusters.items()
-            if cluster.endswith(_CANARY)
+            if cluster.endswith(_CANARY) and _SERVICES.fullmatch(cluster)
         }
         hostless = _once(
             frozenset(
                 cluster
                 for cluster, counters in snapshot.clusters.items()
-                if counters.get(_HOSTS) == 0 and cluster.endswith((_STABLE, _CANARY))
+                if counters.get(_HOSTS) == 0 and _SERVICES.fullmatch(cluster)
             )
         )
     member = replace(member, snapshot=_kept(snapshot), at=at, trouble="", tallies=tallies, hostless=hostless)
@@ -200,9 +225,11 @@ def _kept(snapshot: Snapshot) -> Snapshot:
     active = {
         cluster: {_ACTIVE: counters[_ACTIVE]}
         for cluster, counters in snapshot.clusters.items()
-        if cluster.endswith(_CANARY) and counters.get(_ACTIVE)
+        if cluster.endswith(_CANARY) and _SERVICES.fullmatch(cluster) and counters.get(_ACTIVE)
     }
-    return replace(snapshot, clusters=active, http={}, ratelimit={})
+    p99 = {cluster: time for cluster, time in snapshot.p99.items() if _SERVICES.fullmatch(cluster)}
+    ejected = tuple(one for one in snapshot.ejected if _SERVICES.fullmatch(one.cluster))[:MOST_EJECTED]
+    return replace(snapshot, clusters=active, http={}, ratelimit={}, p99=p99, ejected=ejected)
 
 
 @lru_cache(maxsize=1024)
@@ -211,9 +238,15 @@ def _once(names: frozenset[str]) -> frozenset[str]:
     return names
 
 
-def silent(member: Member, reason: str) -> Member:
+def silent(member: Member, outcome: Unreachable) -> Member:
     """The agent could not be asked. Its Envoy goes on with what it had."""
-    return replace(member, trouble=reason)
+    return replace(member, trouble=outcome.reason, reason=outcome.unheard)
+
+
+def weighed(member: Member, sent: Epoch) -> Member:
+    """With a doubt of what it claims to hold, if there is one. `sent`: the newest epoch that was sent to the slice."""
+    found = doubt(member.held, sent) if sent > (0, 0) else None
+    return member if found is member.doubt else replace(member, doubt=found)
 
 
 def view_of(
@@ -232,6 +265,8 @@ def view_of(
             ready=sum(member.pod.ready for member in counted),
             instances=frozenset(member.pod.name for member in members),
             idle=_refusals(idle),
+            pods=tuple(member.pod.name for member in counted),
+            silent=_silent(members),
         ),
         attempts=_attempts(counted, clusters) if clusters else None,
         active=_active(counted, clusters) if clusters else None,
@@ -253,6 +288,15 @@ def _counted(members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
 
 def _refusals(members: Iterable[Member]) -> tuple[Refusal, ...]:
     return tuple(Refusal(m.pod.name, digest, words) for m in members for digest, words in m.refused.items())
+
+
+def _silent(members: Iterable[Member]) -> tuple[SilentAgent, ...]:
+    """One that doesn't answer is no news before its pod was ready: it starts."""
+    return tuple(
+        SilentAgent(member.pod.name, found.why, broken=found.broken)
+        for member in members
+        if (found := member.unheard) is not None and (member.counted or found.broken)
+    )
 
 
 def merge_ejections(snapshots: Iterable[Snapshot | None], pods: Mapping[str, str]) -> tuple[EjectedHost, ...]:

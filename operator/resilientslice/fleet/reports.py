@@ -9,6 +9,22 @@ Epoch = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Unheard:
+    """Why nothing that an agent says counts, in words that stay the same for as long as the fault does: they reach the
+    status. `broken`: it answers, and what it says makes no sense."""
+
+    why: str
+    broken: bool = False
+
+
+NO_ANSWER = Unheard("gives no answer that counts")
+FOREIGN_KEY = Unheard("does not answer with the slice's key")
+DISBELIEVED = Unheard("claims an epoch that this operator never sent", broken=True)
+NEWER_TERM = Unheard("claims an epoch of an operator that leads after this one", broken=True)
+DEFECT = Unheard("answers what the operator fails to read: see its log", broken=True)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPod:
     """One pod of a slice's proxies. `address` is `ip:port` of its agent; `ready` what the pod's status says."""
 
@@ -48,9 +64,10 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The agent did not answer in time, or not as the slice's agent would."""
+    """The agent did not answer in time, or not as the slice's agent would. `unheard` says so in fixed words."""
 
     reason: str
+    unheard: Unheard = NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,17 @@ class Unanswered:
     """The agent took it and goes on by itself: Envoy said nothing in time, or a newer push took its place."""
 
     words: str
+
+
+MOST_AHEAD = 1_000_000
+"""Pushes of one slice in one term that a process may not know of: those of an earlier process of that term."""
+
+
+def doubt(held: Epoch, sent: Epoch) -> Unheard | None:
+    """Why an agent can't hold this epoch, when `sent` is the newest that is known; None if it can."""
+    if held[0] > sent[0]:
+        return NEWER_TERM
+    return DISBELIEVED if held[0] == sent[0] and held[1] > sent[1] + MOST_AHEAD else None
 
 
 Outcome = Accepted | Rejected | Stale | Unreachable | Unanswered
@@ -84,5 +112,7 @@ class PushReport:
 
     @property
     def held(self) -> Epoch | None:
-        """The newest epoch that made an agent call this push stale: the next one must be above it."""
-        return max((one.held for one in self.outcomes.values() if isinstance(one, Stale)), default=None)
+        """The newest epoch, of those that can be, that made an agent call this push stale: the next one must be above
+        it. What one agent claims keeps nobody from going above what another one holds."""
+        claims = (one.held for one in self.outcomes.values() if isinstance(one, Stale))
+        return max((held for held in claims if held >= self.epoch and doubt(held, self.epoch) is None), default=None)

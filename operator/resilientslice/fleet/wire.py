@@ -12,7 +12,15 @@ from typing import Any
 
 import aiohttp
 
-from resilientslice.agent.client import AgentError, AgentUnreachableError, push_result_of
+from resilientslice.agent.answers import (
+    AgentError,
+    NotUnderstoodError,
+    epoch_of,
+    error_of,
+    object_of,
+    push_result_of,
+)
+from resilientslice.agent.client import AgentUnreachableError
 from resilientslice.agent.signing import SIGNATURE_HEADER, Asked, SigningKeys, Standing, request_headers, standing
 from resilientslice.fleet.reports import (
     Accepted,
@@ -25,8 +33,8 @@ from resilientslice.fleet.reports import (
     Unreachable,
 )
 
-ANSWER_LIMIT = 8 * 1024 * 1024
-"""Bytes. The snapshot of a slice of 64 services has a few hundred thousand."""
+ANSWER_LIMIT = 1024 * 1024
+"""Bytes. The snapshot of a slice of 64 services has a few hundred thousand; reading more would hold up other slices."""
 AGENT_SHARE = 0.9
 """Of the time-out is the agent's to wait for Envoy; the rest is the way there and back."""
 
@@ -44,6 +52,14 @@ class Body:
 
 
 _NOTHING = Body.of(b"")
+
+
+class BrokenAnswerError(AgentError):
+    """It is understood as no agent's. `said` is what is wrong, in fixed words: the same for the same fault."""
+
+    def __init__(self, pod: AgentPod, error: NotUnderstoodError) -> None:
+        super().__init__(f"the agent of {pod.name} at {pod.address}: its answer is not understood: {error}")
+        self.said = str(error)
 
 
 class ForeignKeyError(AgentError):
@@ -110,39 +126,31 @@ async def request(
 
 
 async def _bounded(response: aiohttp.ClientResponse, pod: AgentPod) -> bytes:
+    """The body as it was sent, whether its length was said or not."""
     chunks, size = [], 0
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         size += len(chunk)
         if size > ANSWER_LIMIT:
             response.close()
-            raise AgentError(
-                f"the agent of {pod.name} at {pod.address}: its answer is larger than {ANSWER_LIMIT} bytes"
-            )
+            raise BrokenAnswerError(pod, NotUnderstoodError("", f"it is larger than {ANSWER_LIMIT} bytes"))
     return b"".join(chunks)
 
 
 def _object(data: bytes, pod: AgentPod) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer is not JSON: {error}") from error
-    if not isinstance(answer, dict):
-        raise AgentError(f"the agent of {pod.name} at {pod.address}: its answer is not an object")
-    return answer
+        return object_of(data)
+    except NotUnderstoodError as error:
+        raise BrokenAnswerError(pod, error) from None
 
 
 def outcome_of(status: int, answer: Mapping[str, Any], digest: str) -> Outcome:
-    """What the answer to a push says."""
-    words = str(answer.get("error", ""))
-    try:
-        if status == 200 or (status == 422 and answer.get("accepted") is False):
-            return _verdict(answer, digest)
-        if status == 409 and "held" in answer:
-            term, sequence = answer["held"]
-            return Stale((int(term), int(sequence)), words)
-    except (KeyError, TypeError, ValueError) as error:
-        return Unreachable(f"the answer {status} is not understood: {error!r}")
+    """What the answer to a push says. NotUnderstoodError for one that no agent gives."""
+    words = error_of(answer)
+    if status == 200 or (status == 422 and answer.get("accepted") is False):
+        return _verdict(status, answer, digest)
+    if status == 409 and "held" in answer:
+        return Stale(epoch_of(answer["held"], "held"), words)
     if status in (409, 504):
         return Unanswered(words)
     if status in (400, 413):
@@ -150,10 +158,12 @@ def outcome_of(status: int, answer: Mapping[str, Any], digest: str) -> Outcome:
     return Unreachable(f"{status}: {words}")
 
 
-def _verdict(answer: Mapping[str, Any], digest: str) -> Outcome:
+def _verdict(status: int, answer: Mapping[str, Any], digest: str) -> Outcome:
     result = push_result_of(answer)
+    if result.digest != digest and (result.digest or result.accepted):
+        raise NotUnderstoodError("digest", "is not of the configuration that was sent")
     if not result.accepted:
         return Rejected(f"{result.path} {result.message}".strip(), result.type, result.serving)
-    if result.digest != digest:
-        return Unreachable(f"the agent read a configuration {result.digest[:12]}, and was sent {digest[:12]}")
+    if status != 200:
+        raise NotUnderstoodError("accepted", f"is true in an answer {status}")
     return Accepted(result.durable, result.durable_reason)

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from resilientslice.kube.kinds import CHILD_KINDS, POD, Kind, Object, SliceKey
+import structlog
+
+from resilientslice.kube.kinds import CHILD_KINDS, POD, REPLICA_SET, Kind, Object, SliceKey, described
 from resilientslice.reconcile.children import REVISION_ANNOTATION, note_of
 from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
+
+_log = structlog.get_logger("resilientslice.watch")
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 ChildKey = tuple[str, str]
@@ -67,9 +71,20 @@ class Child:
         return self.kind, self.name
 
 
+class Owner(NamedTuple):
+    """Whoever controls an object, as its owner reference says."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+NOBODY = Owner()
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyPod:
-    """A pod with an Envoy and its agent. `ip` is empty before it has one."""
+    """A pod that is labelled as one of a slice's proxies. `ip` is empty before it has one."""
 
     namespace: str
     name: str
@@ -81,12 +96,29 @@ class ProxyPod:
     phase: str
     restarts: int
     """Of all its containers: counters begin anew after each."""
+    owner: Owner = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """What stands between a proxy's pod and its Deployment."""
+
+    name: str
+    uid: str
+    resource_version: str
+    owner: Owner
 
 
 @dataclass(slots=True)
 class _Slice:
     children: dict[ChildKey, Child] = field(default_factory=dict)
     proxies: dict[str, ProxyPod] = field(default_factory=dict)
+    replica_sets: dict[str, ReplicaSet] = field(default_factory=dict)
+
+    def of(self, kind: str) -> dict[Any, Any]:
+        """Where objects of a kind are kept: pods and ReplicaSets by their names, children by kind and name."""
+        apart: dict[str, dict[Any, Any]] = {POD.kind: self.proxies, REPLICA_SET.kind: self.replica_sets}
+        return apart.get(kind, self.children)
 
 
 class Children:
@@ -104,7 +136,9 @@ class Children:
         self._shape = shape
         self._slices: dict[SliceKey, _Slice] = {}
         self._known_labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
-        self._missing = {(kind.kind, namespace) for kind in (*kinds, POD) for namespace in namespaces}
+        self.unread = 0
+        """Objects that could not be read, so far."""
+        self._missing = {(kind.kind, namespace) for kind in (*kinds, REPLICA_SET, POD) for namespace in namespaces}
 
     def of(self, key: SliceKey) -> Mapping[ChildKey, Child]:
         """The children with the slice's label, whoever owns them. The mapping changes as the world does."""
@@ -112,9 +146,14 @@ class Children:
         return MappingProxyType(known.children) if known else MappingProxyType({})
 
     def proxies(self, key: SliceKey) -> tuple[ProxyPod, ...]:
-        """Those that end too, by name."""
+        """Pods with the labels of the slice's proxies, whoever owns them, by name; those that end too."""
         known = self._slices.get(key)
         return tuple(known.proxies[name] for name in sorted(known.proxies)) if known else ()
+
+    def replica_sets(self, key: SliceKey) -> tuple[ReplicaSet, ...]:
+        """Those with the labels of the slice's proxies, whoever owns them."""
+        known = self._slices.get(key)
+        return tuple(known.replica_sets.values()) if known else ()
 
     def synced(self) -> bool:
         """Everything was listed at least once: what is not here does not exist, or was made a moment ago."""
@@ -133,22 +172,35 @@ class Children:
         key = slice_key(obj)
         if key is None:
             return False
-        entry: Child | ProxyPod = _proxy(obj) if obj["kind"] == POD.kind else self._child(obj)
-        known = self._slices.setdefault(key, _Slice())
-        there: dict[Any, Any] = known.proxies if isinstance(entry, ProxyPod) else known.children
-        place = entry.name if isinstance(entry, ProxyPod) else entry.key
+        entry = self._entry(obj)
+        there, place = self._slices.setdefault(key, _Slice()).of(obj["kind"]), _place(obj)
         before = there.get(place)
-        if before is not None and before.uid == entry.uid and not _newer(entry, before):
+        if (
+            before is not None
+            and before.uid == entry.uid
+            and not newer(entry.resource_version, before.resource_version)
+        ):
             return False
         if isinstance(entry, Child) and isinstance(before, Child) and _same_template(entry, before):
             entry = replace(entry, template_generation=before.template_generation)
         there[place] = entry
-        return True
+        # of a ReplicaSet only the owner counts, and its status changes with every pod
+        known = (before.uid, before.owner) if isinstance(before, ReplicaSet) else None
+        return not isinstance(entry, ReplicaSet) or known != (entry.uid, entry.owner)
 
     def told(self, obj: Object) -> None:
-        """The same from a list or a watch: somebody else's doing, which its slice is looked at for."""
-        key = slice_key(obj)
-        if key is not None and self.saw(obj):
+        """The same from a list or a watch: somebody else's doing, which its slice is looked at for.
+
+        An object that can't be read is a defect, and its slice's alone: the watch goes on for all others.
+        """
+        try:
+            key = slice_key(obj)
+            news = key is not None and self.saw(obj)
+        except Exception:
+            self.unread += 1
+            _log.exception("a defect: an object that is watched can't be read", object=described(obj))
+            return
+        if key is not None and news:
             self._on_change(key)
 
     def gone(self, obj: Object) -> None:
@@ -157,9 +209,7 @@ class Children:
         known = self._slices.get(key) if key else None
         if key is None or known is None:
             return
-        name = obj["metadata"]["name"]
-        there: dict[Any, Any] = known.proxies if obj["kind"] == POD.kind else known.children
-        place = name if obj["kind"] == POD.kind else (obj["kind"], name)
+        there, place = known.of(obj["kind"]), _place(obj)
         if place in there and there[place].uid == obj["metadata"]["uid"]:
             self._drop(key, there, place)
 
@@ -168,11 +218,11 @@ class Children:
         for key, known in list(self._slices.items()):
             if namespace is not None and key.namespace != namespace:
                 continue
-            there: dict[Any, Any] = known.proxies if kind is POD else known.children
+            there = known.of(kind.kind)
             gone = [
                 place
                 for place, entry in there.items()
-                if (kind is POD or entry.kind == kind.kind)
+                if (there is not known.children or entry.kind == kind.kind)
                 and entry.uid not in uids
                 and not newer(entry.resource_version, resource_version)
             ]
@@ -183,9 +233,14 @@ class Children:
     def _drop(self, key: SliceKey, there: dict[Any, Any], place: Any) -> None:
         del there[place]
         known = self._slices[key]
-        if not known.children and not known.proxies:
+        if not known.children and not known.proxies and not known.replica_sets:
             del self._slices[key]
         self._on_change(key)
+
+    def _entry(self, obj: Object) -> Child | ProxyPod | ReplicaSet:
+        if obj["kind"] == POD.kind:
+            return _proxy(obj)
+        return _replica_set(obj) if obj["kind"] == REPLICA_SET.kind else self._child(obj)
 
     def _child(self, obj: Object) -> Child:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
@@ -226,12 +281,19 @@ def slice_key(obj: Mapping[str, Any]) -> SliceKey | None:
 
 def controller_uid(obj: Mapping[str, Any]) -> str:
     """UID of the owner that controls it; empty if none does."""
+    return controller(obj).uid
+
+
+def controller(obj: Mapping[str, Any]) -> Owner:
+    """The owner that controls it; NOBODY if none does."""
     owners = obj["metadata"].get("ownerReferences") or ()
-    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+    found = (one for one in owners if one.get("controller"))
+    return next((Owner(str(one.get("kind", "")), str(one.get("name", "")), str(one["uid"])) for one in found), NOBODY)
 
 
-def _newer(entry: Child | ProxyPod, before: Child | ProxyPod) -> bool:
-    return newer(entry.resource_version, before.resource_version)
+def _place(obj: Object) -> ChildKey | str:
+    name: str = obj["metadata"]["name"]
+    return name if obj["kind"] in (POD.kind, REPLICA_SET.kind) else (obj["kind"], name)
 
 
 def _same_template(entry: Child, before: Child) -> bool:
@@ -292,4 +354,10 @@ def _proxy(obj: Object) -> ProxyPod:
         deleting="deletionTimestamp" in metadata,
         phase=status.get("phase") or "",
         restarts=sum(found.get("restartCount", 0) for found in containers),
+        owner=controller(obj),
     )
+
+
+def _replica_set(obj: Object) -> ReplicaSet:
+    metadata = obj["metadata"]
+    return ReplicaSet(metadata["name"], metadata["uid"], metadata["resourceVersion"], controller(obj))

@@ -68,6 +68,7 @@ NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 EVENT = Kind("events.k8s.io", "v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
+REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets")
 STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets")
 CONTROLLER_REVISION = Kind("apps", "v1", "ControllerRevision", "controllerrevisions")
 AUTOSCALER = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
@@ -92,10 +93,12 @@ CHILD_KINDS = (
 )
 """Kinds of a slice's children that are watched, by the label of their slice. Secrets are not: they are never listed."""
 
+WATCHED_KINDS = (*CHILD_KINDS, REPLICA_SET, POD)
+"""Everything that must have been listed before anything is concluded. Pods and ReplicaSets: those of proxies alone."""
+
 _ALL = (
-    *CHILD_KINDS,
+    *WATCHED_KINDS,
     RESILIENT_SLICE,
-    POD,
     SECRET,
     VOLUME_CLAIM,
     NAMESPACE,

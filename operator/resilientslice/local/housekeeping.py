@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from resilientslice.agent.client import AgentError, Snapshot
+from resilientslice.agent.answers import AgentError, Snapshot
 from resilientslice.local.engine import Engine
 from resilientslice.local.folder import StateFolder, reason
 from resilientslice.local.ledger import Ledger

@@ -9,14 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resilientslice.agent.client import (
-    AgentClient,
-    AgentError,
-    AgentUnreachableError,
-    PushRefusedError,
-    Snapshot,
-    UnansweredError,
-)
+from resilientslice.agent.answers import AgentError, Snapshot
+from resilientslice.agent.client import AgentClient, AgentUnreachableError, PushRefusedError, UnansweredError
 from resilientslice.canary.state import Attempts
 from resilientslice.local.environment import inherited
 from resilientslice.local.errors import LocalError

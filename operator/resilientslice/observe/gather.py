@@ -44,7 +44,7 @@ def gather(
     now: float,
     volumes: Mapping[StoreName, Volume] = NOTHING,
 ) -> Observed:
-    known = tuple(children)
+    known, services = tuple(children), _services(memory)
     proxies = [child for child in known if is_proxies(child, uid)]
     return Observed(
         memory=memory,
@@ -53,7 +53,7 @@ def gather(
         attempts=seen.attempts,
         active=seen.active,
         hostless=seen.hostless,
-        ejections=seen.ejections,
+        ejections=tuple(host for host in seen.ejections if host.service in services),
         proxies_roll=any(rolls(child) for child in proxies),
         proxies_short=any(short(child) for child in proxies),
         proxies_stuck=any(stuck(child) for child in proxies),
@@ -69,6 +69,12 @@ def gather(
             *(_idle(refusal) for refusal in seen.proxies.idle),
         ),
     )
+
+
+def _services(memory: Memory | None) -> frozenset[str]:
+    """Those that the slice has: an agent may name others."""
+    tracks = (memory.stable, memory.canary) if memory else ()
+    return frozenset(name for revision in tracks if revision is not None for name in revision.services)
 
 
 def _idle(refusal: Refusal) -> Trouble:

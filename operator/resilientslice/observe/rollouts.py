@@ -43,5 +43,12 @@ def short(child: Child) -> bool:
 
 
 def stuck(child: Child | None) -> bool:
-    """It has rolled for longer than its `progressDeadlineSeconds`, as its controller says."""
-    return child is not None and rolls(child) and note_of(child).stuck
+    """It has rolled for longer than its `progressDeadlineSeconds`, as its controller says of the newest generation."""
+    if child is None or child.counts.observed_generation < child.generation:
+        return False
+    return rolls(child) and note_of(child).stuck
+
+
+def since(child: Child | None) -> str:
+    """When its rollout ended or was found to be stuck, as the API writes times; empty if nobody says."""
+    return note_of(child).since if child is not None else ""

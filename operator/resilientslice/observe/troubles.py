@@ -6,6 +6,7 @@ Only what Kubernetes itself calls a failure counts: a pod that is merely slow is
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from resilientslice.agent.words import words
 from resilientslice.kube.cache import Child
 from resilientslice.kube.meaning import known_denial
 from resilientslice.reconcile.children import note_of
@@ -95,6 +96,5 @@ def _owner(pod: Mapping[str, Any]) -> tuple[str, str]:
     return (name.removesuffix(f"-{hashed}") if hashed else name), kind
 
 
-def _trouble(reason: str, name: str, words: str) -> Trouble:
-    text = f"{name}: {words}".rstrip(": ")
-    return Trouble(TroubleKind.PODS, reason, text if len(text) <= MESSAGE_LENGTH else f"{text[:MESSAGE_LENGTH]}…")
+def _trouble(reason: str, name: str, said: str) -> Trouble:
+    return Trouble(TroubleKind.PODS, reason, words(f"{name}: {said}".rstrip(": "), MESSAGE_LENGTH))

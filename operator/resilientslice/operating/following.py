@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from resilientslice.kube.cache import Children
-from resilientslice.kube.kinds import CHILD_KINDS, POD, RESILIENT_SLICE, Kind
+from resilientslice.kube.kinds import CHILD_KINDS, POD, REPLICA_SET, RESILIENT_SLICE, Kind
 from resilientslice.kube.overheard import Overheard
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
@@ -54,7 +54,7 @@ class Following:
                     relist=SLICES_SECONDS,
                 )
             )
-            made.append(follower(POD, namespace, _PROXIES))
+            made.extend(follower(kind, namespace, _PROXIES) for kind in (REPLICA_SET, POD))
             made.extend(follower(kind, namespace, LABEL_SLICE) for kind in CHILD_KINDS)
         overheard = Overheard(RESILIENT_SLICE, namespaces, slices, listed.set)
         return cls(tuple(made), overheard, slices, children, listed)

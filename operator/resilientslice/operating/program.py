@@ -115,6 +115,7 @@ class Operator:
         gauge("reconciling", "Passes under way.", lambda: float(self.queue.working))
         gauge("slices", "Slices that are known.", lambda: float(len(self.world.slices)))
         gauge("children", "Children and proxies that are known.", lambda: float(self.world.children.count()))
+        gauge("unread_objects", "Watched objects that could not be read: a defect.", lambda: self.world.children.unread)
         gauge("loop_lag_seconds", "How late the event loop ran at worst in the last minute.", self.lag.seconds)
         ages = ((str(follower.heard), follower.age) for follower in self.following.reflectors)
         self.metrics.gauges("watch_age_seconds", "Since a watch heard anything or last tried to.", "watch", ages)

@@ -1,9 +1,22 @@
 """What the operator is told at its start."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
+from resilientslice.render.names import OPERATOR_NAMESPACE
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""In every pod with a service account."""
+
+
+def own_namespace(file: Path = NAMESPACE_FILE) -> str:
+    """The namespace of this pod; the chart's where this is no pod."""
+    try:
+        return file.read_text().strip() or OPERATOR_NAMESPACE
+    except OSError:
+        return OPERATOR_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +26,8 @@ class OperatorSettings:
     lease_namespace: str
     lease_name: str
     identity: str
+    namespace: str = OPERATOR_NAMESPACE
+    """The operator's own: agents are reached from there."""
     namespaces: tuple[str, ...] = ()
     host: str = "0.0.0.0"
     port: int = 8080

@@ -48,25 +48,27 @@ class Child(Protocol):
 class Note(NamedTuple):
     """`fields`: `ownership.owned_shape` of what we applied. `holds_replicas`: `replicas` is among it. `failure`: why
     its controller could not make its pods, if it said so. `stuck`: its controller says that its rollout does not get
-    on. `complete`: it says that the rollout has ended, whatever has become of its pods since."""
+    on. `complete`: it says that the rollout has ended, whatever has become of its pods since. `since`: when it said so
+    of either, as the API writes times."""
 
     fields: str = ""
     holds_replicas: bool = False
     failure: str = ""
     stuck: bool = False
     complete: bool = False
+    since: str = ""
 
 
 def noted(live: Mapping[str, Any]) -> str:
     """Of an object as the API server sends it, `managedFields` included."""
     fields = applied_fields(live, MANAGER)
     flags = "".join(flag for flag, is_set in _FLAGS.items() if is_set(live, fields))
-    return "\t".join((owned_shape(live, fields), flags, _failure(live))).rstrip("\t")
+    return "\t".join((owned_shape(live, fields), flags, _since(live), _failure(live))).rstrip("\t")
 
 
 def note_of(child: Child) -> Note:
-    fields, flags, failure = (*child.shape.split("\t", 2), "", "")[:3]
-    return Note(fields, "r" in flags, failure, "s" in flags, "c" in flags)
+    fields, flags, since, failure = (*child.shape.split("\t", 3), "", "", "")[:4]
+    return Note(fields, "r" in flags, failure, "s" in flags, "c" in flags, since)
 
 
 def _failure(live: Mapping[str, Any]) -> str:
@@ -81,6 +83,12 @@ def _stuck(live: Mapping[str, Any]) -> bool:
 
 def _complete(live: Mapping[str, Any]) -> bool:
     return bool(_condition(live, "Progressing", "True").get("reason") == "NewReplicaSetAvailable")
+
+
+def _since(live: Mapping[str, Any]) -> str:
+    """It is updated no more once a rollout has ended or is stuck."""
+    found = _condition(live, "Progressing", "True") or _condition(live, "Progressing", "False")
+    return str(found.get("lastUpdateTime", ""))
 
 
 _FLAGS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {

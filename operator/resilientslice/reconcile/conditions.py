@@ -2,9 +2,10 @@
 
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase, Reason
+from resilientslice.reconcile.agent_words import broken
 from resilientslice.reconcile.finding import Finding
 from resilientslice.reconcile.observed import Trouble, TroubleKind
-from resilientslice.reconcile.readiness import DEADLINE, ready, stuck_canary_message, stuck_message, with_pods
+from resilientslice.reconcile.readiness import DEADLINE, missing, ready, stuck_canary_message, stuck_message, with_pods
 from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.view import View
 
@@ -73,7 +74,7 @@ def _under_way(view: View) -> tuple[str, str] | None:
 def _awaited(view: View) -> tuple[str, str] | None:
     """The same of what Envoys and volumes are yet to tell."""
     if not view.accepted:
-        return "ConfigPending", "Waits until every Envoy has acknowledged its configuration."
+        return "ConfigPending", f"Waits until every Envoy has acknowledged its configuration.{missing(view)}"
     if view.unfound:
         return "PodsNotFound", f"Waits until every Envoy has found the pods of {', '.join(view.unfound)}."
     if view.growing:
@@ -90,7 +91,8 @@ def _in_line(queued: Queued) -> str:
     if not queued.stuck:
         return said
     more = f" and {queued.unnamed} more" if queued.unnamed else ""
-    return f"{said} These don't get on, and keep their places: {', '.join(queued.stuck)}{more}."
+    named = f"{said} Stalled rollouts: {', '.join(queued.stuck)}{more}."
+    return f"{named} No other starts here until they get on: mend them, or go back." if queued.stopped else named
 
 
 def _stalled(view: View) -> Finding:
@@ -116,11 +118,16 @@ def _conflict(kind: ConditionType, troubles: tuple[Trouble, ...]) -> Finding | N
 
 
 def _config_accepted(view: View) -> Finding:
+    senseless = broken(view.proxies)
     if view.rejected:
-        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", f"Envoy says: {view.rejected}")
+        said = f"Envoy says: {view.rejected} {senseless}".rstrip()
+        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", said)
+    if senseless:
+        return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "AgentNotUnderstood", senseless)
     if view.accepted:
         return Finding(ConditionType.CONFIG_ACCEPTED, TRUE, "Acknowledged")
-    return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "Pending", "Not every Envoy has answered yet.")
+    said = f"Not every Envoy has answered yet.{missing(view)}"
+    return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "Pending", said)
 
 
 def _canary_healthy(view: View) -> Finding | None:

@@ -85,6 +85,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class SilentAgent:
+    """An agent of which nothing counts now. `why` says so in fixed words; `broken`: it answers, and what it says makes
+    no sense."""
+
+    pod: str
+    why: str
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Proxies:
     """The slice's Envoys."""
 
@@ -101,6 +111,10 @@ class Proxies:
     """Every Envoy there is, also those that are not counted."""
     idle: tuple[Refusal, ...] = ()
     """What Envoys refuse that are not counted: their pods are not ready, and they have accepted nothing yet."""
+    pods: tuple[str, ...] = ()
+    """Their pods, where they have some."""
+    silent: tuple[SilentAgent, ...] = ()
+    """Agents that say nothing that counts."""
 
     def running(self, digest: str) -> int:
         """How many Envoys run that configuration."""

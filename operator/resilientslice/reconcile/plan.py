@@ -26,6 +26,7 @@ from resilientslice.reconcile.view import View
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.metadata import Object
+from resilientslice.render.names import OPERATOR_NAMESPACE
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import Revision, changed_services, moved_services
 from resilientslice.render.stores import with_storage
@@ -48,11 +49,20 @@ class Desired:
     canary: CanaryTrack | None
     envoy: EnvoyConfig
     images: Images
+    operator_namespace: str = OPERATOR_NAMESPACE
 
     @cached_property
     def objects(self) -> tuple[Object, ...]:
         """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
-        return tuple(render_objects(self.slice_, self.stable, self.canary, images=self.images, envoy=self.envoy))
+        made = render_objects(
+            self.slice_,
+            self.stable,
+            self.canary,
+            images=self.images,
+            envoy=self.envoy,
+            operator_namespace=self.operator_namespace,
+        )
+        return tuple(made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +97,7 @@ def plan(
     place: Place,
     render: Render = render_envoy,
     images: Images = DEFAULT_IMAGES,
+    operator_namespace: str = OPERATOR_NAMESPACE,
     sleep_action: bool = True,
     wanted: Revision | None = None,
     withheld: str = "",
@@ -110,7 +121,7 @@ def plan(
     memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
     view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
-        desired=Desired(slice_, stable, canary, offer.envoy, images),
+        desired=Desired(slice_, stable, canary, offer.envoy, images, operator_namespace),
         memory=replace(memory, served=memory.served or serves(view)),
         report=lambda: status_of(view, now),
         events=decision.events,

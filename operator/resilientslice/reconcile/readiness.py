@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase
+from resilientslice.reconcile.agent_words import unacknowledged
 from resilientslice.reconcile.finding import Finding
 from resilientslice.reconcile.observed import TroubleKind
 from resilientslice.reconcile.view import View
@@ -30,6 +31,11 @@ def serves(view: View) -> bool:
 def with_pods(view: View, message: str) -> str:
     """With why pods don't come up, where that is known."""
     return " ".join((message, *(trouble.message for trouble in view.troubles(TroubleKind.PODS)))).strip()
+
+
+def missing(view: View) -> str:
+    """The pods that have not acknowledged the configuration, and why, where that is known."""
+    return unacknowledged(view.proxies, view.memory.config)
 
 
 def configuration_is_accepted(view: View) -> Finding | None:
@@ -69,7 +75,7 @@ def envoys_have_a_configuration(view: View) -> Finding | None:
     """The first time. Later they go on with the one before."""
     if view.accepted or view.memory.served:
         return None
-    return _not_ready("ConfigPending", "Not every Envoy has acknowledged its configuration yet.")
+    return _not_ready("ConfigPending", f"Not every Envoy has acknowledged its configuration yet.{missing(view)}")
 
 
 def rollouts_get_on(view: View) -> Finding | None:

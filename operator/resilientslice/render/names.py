@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 DOMAIN = "resilientslice.dev"
+OPERATOR_NAMESPACE = "resilientslice-system"
+"""Where the chart and the documentation put the operator."""
 LABEL_SLICE = f"{DOMAIN}/slice"
 LABEL_SERVICE = f"{DOMAIN}/service"
 LABEL_TRACK = f"{DOMAIN}/track"

@@ -5,6 +5,10 @@ alone. So a call that isn't declared can't be made, neither directly nor by a fo
 
 The address of an external store is in a Secret that is never read here. A service that lists one may therefore reach
 any address at the store's usual port; a URL with another port needs an entry in the service's `egress`.
+
+The operator is let in from its own namespace alone: who speaks to agents decides where requests go. Prometheus and
+CloudNativePG are known by a label in any namespace, since nobody says where they are: the one gets figures to read, the
+other meets PostgreSQL's own authentication.
 """
 
 from collections.abc import Sequence
@@ -26,6 +30,7 @@ from resilientslice.render.names import (
     AGENT_PORT,
     FRONT_PORT,
     LABEL_SLICE,
+    OPERATOR_NAMESPACE,
     STATS_PORT,
     proxy_name,
     service_name,
@@ -34,6 +39,8 @@ from resilientslice.render.names import (
 from resilientslice.render.presence import Presence, callers_of
 from resilientslice.render.stores import STORE_PORTS, managed, url_secret
 
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""A label that the API server sets, so nobody else can have it."""
 NODE_LOCAL_DNS = "169.254.20.10/32"
 PROMETHEUS = {"app.kubernetes.io/name": "prometheus"}
 OPERATOR = {"app.kubernetes.io/name": "resilientslice-operator"}
@@ -65,7 +72,9 @@ def render_service_policy(slice_: ResilientSlice, service: Presence, present: tu
     )
 
 
-def render_proxy_policy(slice_: ResilientSlice, present: tuple[Presence, ...]) -> Object:
+def render_proxy_policy(
+    slice_: ResilientSlice, present: tuple[Presence, ...], *, operator_namespace: str = OPERATOR_NAMESPACE
+) -> Object:
     edges = [
         _from([_pods(service_selector(slice_, caller)) for caller in callers], [service.internal_port])
         for service in present
@@ -78,7 +87,7 @@ def render_proxy_policy(slice_: ResilientSlice, present: tuple[Presence, ...]) -
             {"ports": _ports([FRONT_PORT])},
             *edges,
             _from([_pods_anywhere(PROMETHEUS)], [STATS_PORT]),
-            _from([_pods_anywhere(OPERATOR)], [AGENT_PORT]),
+            _from([_pods_in(operator_namespace, OPERATOR)], [AGENT_PORT]),
         ],
         egress=[
             _dns(),
@@ -133,12 +142,8 @@ def _custom_egress(entry: Egress) -> Object:
 
 
 def _dns() -> Object:
-    cluster = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-    }
     return {
-        "to": [cluster, {"ipBlock": {"cidr": NODE_LOCAL_DNS}}],
+        "to": [_pods_in("kube-system", {"k8s-app": "kube-dns"}), {"ipBlock": {"cidr": NODE_LOCAL_DNS}}],
         "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
     }
 
@@ -149,6 +154,13 @@ def _pods(selector: dict[str, str]) -> Object:
 
 def _pods_anywhere(selector: dict[str, str]) -> Object:
     return {"namespaceSelector": {}, "podSelector": {"matchLabels": selector}}
+
+
+def _pods_in(namespace: str, selector: dict[str, str]) -> Object:
+    return {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
+        "podSelector": {"matchLabels": selector},
+    }
 
 
 def _from(peers: list[Object], ports: Sequence[int]) -> Object:

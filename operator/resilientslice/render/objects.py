@@ -14,7 +14,7 @@ from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.ingress import render_ingress
 from resilientslice.render.limits import render_limits
 from resilientslice.render.metadata import Object
-from resilientslice.render.names import Track
+from resilientslice.render.names import OPERATOR_NAMESPACE, Track
 from resilientslice.render.network import (
     render_default_deny,
     render_proxy_policy,
@@ -64,6 +64,7 @@ def render_objects(
     images: Images = DEFAULT_IMAGES,
     epoch: Epoch = (0, 0),
     envoy: EnvoyConfig | None = None,
+    operator_namespace: str = OPERATOR_NAMESPACE,
 ) -> list[Object]:
     """Plain JSON values, sorted by `KINDS` and name, each with apiVersion, kind, name and namespace.
 
@@ -74,7 +75,7 @@ def render_objects(
     present = present_services(slice_, stable, canary)
     topology = cluster_topology(slice_, stable, canary)
     found = [
-        *_of_slice(slice_, present),
+        *_of_slice(slice_, present, operator_namespace),
         *_of_proxy(slice_, images, epoch, topology, envoy or render_envoy(slice_, stable, canary, topology)),
         *(made for service in present for made in _of_service(slice_, service, present, canary)),
         *(made for store in StoreName for made in _of_store(slice_, store, present, images)),
@@ -83,9 +84,11 @@ def render_objects(
     return sorted(objects, key=lambda made: (KINDS.index(made["kind"]), made["metadata"]["name"]))
 
 
-def _of_slice(slice_: ResilientSlice, present: tuple[Presence, ...]) -> Iterable[Object | None]:
+def _of_slice(
+    slice_: ResilientSlice, present: tuple[Presence, ...], operator_namespace: str
+) -> Iterable[Object | None]:
     yield render_default_deny(slice_)
-    yield render_proxy_policy(slice_, present)
+    yield render_proxy_policy(slice_, present, operator_namespace=operator_namespace)
     yield render_limits(slice_, present)
     yield render_front_service(slice_)
     yield render_ingress(slice_)

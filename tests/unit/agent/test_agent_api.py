@@ -11,10 +11,10 @@ from aiohttp import web
 from resilientslice.agent.admin import EnvoyAdmin
 from resilientslice.agent.ads_channel import Request
 from resilientslice.agent.ads_state import Closed, Opened, State
+from resilientslice.agent.answers import AgentError
 from resilientslice.agent.api import Api
 from resilientslice.agent.client import (
     AgentClient,
-    AgentError,
     AgentUnreachableError,
     PushRefusedError,
     StaleEpochError,

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+from prometheus_client import CollectorRegistry
+
 from resilientslice.cluster.build import reconciling
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import SliceKey
@@ -20,13 +22,13 @@ class Client:
 async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     woken = []
     world = World(
-        settings=OperatorSettings("ns", "lease", "me", proxy_rollouts=1),
+        settings=OperatorSettings("ns", "lease", "me", namespace="platform", proxy_rollouts=1),
         client=Client(),
         slices=Slices(on_change=woken.append),
         children=Children(on_change=woken.append, shape=noted),
         election=SimpleNamespace(term=1, check=lambda: None),
         wake=woken.append,
-        registry=None,
+        registry=CollectorRegistry(),
     )
     one, two = SliceKey("ns", "one"), SliceKey("ns", "two")
     for key in (one, two):
@@ -39,7 +41,10 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     wanted = SimpleNamespace(digest="new", notes={"resilientslice.dev/template": "new", "resilientslice.dev/asked": ""})
     woken.clear()
     async with reconciling(world) as reconciler:
-        assert reconciler._rollouts.look(one, wanted) is None
-        assert reconciler._rollouts.look(two, wanted) == Queued(before=0, places=1)
-        reconciler._rollouts.leave(one)
+        assert reconciler._deciding.operator_namespace == "platform"
+        assert reconciler.rollouts.look(one, wanted) is None
+        assert reconciler.rollouts.look(two, wanted) == Queued(before=0, places=1)
+        assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_waiting") == 1
+        assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_stalled") == 0
+        reconciler.rollouts.leave(one)
         assert woken == [two]

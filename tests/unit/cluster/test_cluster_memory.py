@@ -10,7 +10,7 @@ import pytest
 from resilientslice.api.slice import KIND
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, slice_key
-from resilientslice.kube.kinds import CHILD_KINDS, POD, Object, SliceKey
+from resilientslice.kube.kinds import WATCHED_KINDS, Object, SliceKey
 from resilientslice.kube.slices import Slices
 from resilientslice.reconcile.children import noted
 
@@ -51,7 +51,7 @@ class Operator:
     def __init__(self, client, agents) -> None:
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted)
-        for kind in (*CHILD_KINDS, POD):
+        for kind in WATCHED_KINDS:
             self.children.listed(kind, None, set(), "1")
         self.reconciler = Reconciler(client, self.slices, self.children, agents)
         self._client = client

@@ -12,7 +12,8 @@ from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import RESILIENT_SLICE, SliceKey
 from resilientslice.kube.slices import Slices
 from resilientslice.reconcile.children import DIGEST_ANNOTATION, REVISION_ANNOTATION, noted
-from resilientslice.reconcile.rollouts import ASKED_ANNOTATION
+from resilientslice.reconcile.rollouts import ASKED_ANNOTATION, STALL_SECONDS
+from resilientslice.reconcile.times import rfc3339
 
 OLD, NEW, NEWER = "1", "2", "3"
 
@@ -47,9 +48,11 @@ class Cluster:
     version: int = 0
     deployments: dict[SliceKey, dict] = field(default_factory=dict)
     started: list[SliceKey] = field(default_factory=list)
+    namespaces: int = 3
+    now: float = 1_800_000_000.0
 
     def __post_init__(self):
-        self.keys = [SliceKey(f"ns-{number % 3}", f"s{number:02}") for number in range(self.count)]
+        self.keys = [SliceKey(f"ns-{number % self.namespaces}", f"s{number:02}") for number in range(self.count)]
         for key in self.keys:
             self.apply(key, Wanted(OLD))
             self.end(key)
@@ -59,7 +62,9 @@ class Cluster:
         self.woken = deque()
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted)
-        self.rollouts = ProxyRollouts(self.slices, self.children, places=self.places, wake=self.woken.append)
+        self.rollouts = ProxyRollouts(
+            self.slices, self.children, places=self.places, wake=self.woken.append, clock=lambda: self.now
+        )
         for key in self.keys:
             metadata = {"namespace": key.namespace, "name": key.name, "uid": str(key), "resourceVersion": "1"}
             self.slices.told({"kind": RESILIENT_SLICE.kind, "metadata": metadata})
@@ -99,8 +104,10 @@ class Cluster:
             **counts,
             "observedGeneration": generation,
         }
-        if stuck:
-            status["conditions"] = [{"type": "Progressing", "status": "False"}]
+        said = {"type": "Progressing", "status": "False" if stuck else "True"}
+        before = live["status"].get("conditions", [{}])[0]
+        same = before.get("status") == said["status"] and live["status"].get("observedGeneration") == generation
+        status["conditions"] = [{**said, "lastUpdateTime": before["lastUpdateTime"] if same else rfc3339(self.now)}]
         metadata = {**live["metadata"], "resourceVersion": str(self.version)}
         self.deployments[key] = {**live, "metadata": metadata, "status": status}
 
@@ -119,6 +126,11 @@ class Cluster:
         self.rollouts.settle(key)
         return found
 
+    def work_in_order(self):
+        self.woken.clear()
+        self.woken.extend(sorted(self.keys))
+        self.work()
+
     def work(self):
         while self.woken:
             self.do(self.woken.popleft())
@@ -131,6 +143,21 @@ class Cluster:
     def unseen(self, key):
         live = self.deployments[key]
         return live["status"]["observedGeneration"] < live["metadata"]["generation"]
+
+    def turn(self, *stuck, seconds=60.0, everything=False):
+        """Time passes; every rollout that can ends, those of `stuck` don't. Whoever waits looks now and then."""
+        self.now += seconds
+        for key in self.rolling():
+            if key in stuck or everything:
+                self.end(key, stuck=True)
+            else:
+                self.end(key)
+            self.heard(key)
+        self.work()
+
+    def look_again(self):
+        self.woken.extend(key for key in self.keys if key not in self.rolling())
+        self.work()
 
     def at(self, template):
         return sum(d["metadata"]["annotations"][REVISION_ANNOTATION] == template for d in self.deployments.values())
@@ -193,7 +220,7 @@ def test_the_next_is_woken_at_once_and_in_order():
 
 
 def test_a_bad_upgrade_stops_and_the_one_that_mends_it_goes_on():
-    at = Cluster(8, 2)
+    at = Cluster(8, 2, namespaces=8)
     at.work()
     first = at.rolling()
     for key in first:
@@ -292,3 +319,152 @@ def test_a_restarted_operator_takes_those_it_has_not_looked_at_for_waiting():
     assert before.before == 10
     at.restart()
     assert at.do(last) == before
+
+
+def test_one_tenants_rollouts_that_stall_do_not_hold_up_the_others():
+    at = Cluster(40, 5, namespaces=8)
+    broken = [key for key in at.keys if key.namespace == "ns-0"]
+    assert len(broken) == 5
+    at.work_in_order()
+    assert sorted(at.rolling()) == sorted(broken), "by namespace and name, they come first"
+    for _ in range(40):
+        at.turn(*broken)
+        assert len([key for key in at.rolling() if key not in broken]) <= 5
+    assert at.at(NEW) == 40
+    assert sorted(at.rolling()) == sorted(broken)
+
+
+def test_those_who_wait_are_told_who_stalls_and_whether_it_goes_on():
+    at = Cluster(12, 2, namespaces=4)
+    at.work_in_order()
+    one, two = at.rolling()
+    assert {one.namespace, two.namespace} == {"ns-0"}
+    at.turn(one, two)
+    found = at.do(max(at.keys))
+    assert (found.stuck, found.stopped) == ((str(one), str(two)), False)
+    assert at.do(max(key for key in at.keys if key.namespace == "ns-0")).stopped, "nothing more is tried there"
+
+
+@pytest.mark.parametrize(("namespaces", "most"), [(1, 5), (2, 9), (60, 15)])
+def test_an_upgrade_that_fails_everywhere_reaches_a_few_and_stops(namespaces, most):
+    """However long it is left alone."""
+    at = Cluster(60, 5, namespaces=namespaces)
+    at.work()
+    for _ in range(20):
+        at.turn(everything=True, seconds=STALL_SECONDS)
+        at.look_again()
+    assert at.at(NEW) <= most
+    assert at.do(max(at.keys)).stopped
+
+
+def test_an_upgrade_that_fails_for_most_stops_too():
+    at = Cluster(120, 5, namespaces=40)
+    bad = {key for number, key in enumerate(sorted(at.keys)) if number % 3}
+    at.work()
+    for _ in range(25):
+        at.turn(*bad, seconds=STALL_SECONDS)
+        at.look_again()
+    assert len(bad) == 80
+    assert sum(at.deployments[key]["metadata"]["annotations"][REVISION_ANNOTATION] == NEW for key in bad) <= 20
+
+
+def test_a_few_that_stall_in_many_namespaces_hold_up_nobody_once_most_succeed():
+    at = Cluster(120, 5, namespaces=40)
+    bad = {key for number, key in enumerate(sorted(at.keys)) if number % 10 == 3}
+    at.work()
+    for _ in range(30):
+        at.turn(*bad)
+        at.look_again()
+    assert (at.at(NEW), set(at.rolling())) == (120, bad)
+    at.restart()
+    at.work()
+    assert at.at(NEW) == 120, "and a restart begins nothing anew"
+
+
+def test_a_restart_in_the_middle_knows_what_had_succeeded():
+    at = Cluster(120, 5, namespaces=40)
+    bad = {key for number, key in enumerate(sorted(at.keys)) if number % 10 == 3}
+    at.work()
+    while at.at(NEW) < 80:
+        at.turn(*bad)
+        at.look_again()
+    assert len([key for key in bad if key in at.rolling()]) > 5
+    at.restart()
+    at.work()
+    for _ in range(30):
+        at.turn(*bad)
+        at.look_again()
+    assert at.at(NEW) == 120
+
+
+def test_those_that_had_not_settled_before_an_upgrade_say_nothing_of_it():
+    at = Cluster(40, 5, namespaces=40)
+    broken = sorted(at.keys)[:6]
+    for key in broken:
+        at.apply(key, Wanted("broken by an edit"))
+        at.end(key, stuck=True)
+    at.restart()
+    at.work_in_order()
+    assert set(broken) <= set(at.rolling()), "what mends them may be in it"
+    for _ in range(20):
+        at.turn(*broken)
+        at.look_again()
+    assert at.at(NEW) == 40
+
+
+def test_a_rollout_that_is_kept_going_for_ever_holds_no_place_for_ever():
+    """Edited again and again, it never gets stuck."""
+    at = Cluster(20, 5, namespaces=20)
+    endless = sorted(at.keys)[:5]
+    at.work_in_order()
+    assert sorted(at.rolling()) == endless
+    for number in range(40):
+        at.now += 60
+        wanted = Wanted(f"{NEW} edited {number}", f"edit {number}")
+        for key in endless:
+            at.rollouts.look(key, wanted)
+            at.apply(key, wanted)
+            at.children.saw(at.deployments[key])
+            at.rollouts.settle(key)
+        for key in set(at.rolling()) - set(endless):
+            at.end(key)
+            at.heard(key)
+        at.woken.extend(key for key in at.keys if key not in endless)
+        at.work()
+    assert at.at(NEW) == 15, "all others"
+
+
+def test_a_rollout_that_ends_and_begins_anew_holds_no_place_for_ever():
+    at = Cluster(12, 2, namespaces=12)
+    churning = sorted(at.keys)[:2]
+    at.work_in_order()
+    for number in range(60):
+        at.now += 50
+        for key in churning:
+            at.end(key)
+            at.children.told(at.deployments[key])
+        at.look_again()  # for a moment they have settled
+        for key in churning:
+            at.apply(key, Wanted(f"{number}"))
+            at.children.told(at.deployments[key])
+            at.rollouts.settle(key)
+        for key in set(at.rolling()) - set(churning):
+            at.end(key)
+            at.heard(key)
+        at.woken.extend(key for key in at.keys if key not in churning)
+        at.work()
+    others = [key for key in at.keys if key not in churning]
+    assert all(at.deployments[key]["metadata"]["annotations"][REVISION_ANNOTATION] == NEW for key in others)
+
+
+def test_a_slice_that_is_suspended_while_its_rollout_stalls_holds_no_place():
+    at = Cluster(6, 1, namespaces=6)
+    at.work_in_order()
+    (one,) = at.rolling()
+    at.end(one, stuck=True)
+    at.children.told(at.deployments[one])
+    at.woken.clear()
+    at.rollouts.leave(one)
+    assert list(at.woken)
+    at.work()
+    assert len(at.started) == 2

@@ -196,6 +196,7 @@ def test_the_command_takes_what_the_chart_gives_it(name, monkeypatch):
     values = chart.VARIANTS[name]
     assert taken["namespaces"] == tuple(values.get("namespaces", ()))
     assert (taken["lease_namespace"], taken["lease_name"]) == ("system", "resilientslice-operator")
+    assert taken["operator_namespace"] == "system", "agents let it in from there"
     assert taken["listen"] == ("0.0.0.0", container["ports"][0]["containerPort"])
     assert (taken["workers"], taken["proxy_rollouts"]) == (8, 5)
     registry = values["registry"] + "/" if "registry" in values else ""

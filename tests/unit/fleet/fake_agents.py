@@ -40,6 +40,7 @@ class FakeAgent:
     """Hosts by cluster."""
     ejected: list[dict[str, str]] = field(default_factory=list)
     p99: dict[str, float] = field(default_factory=dict)
+    connected: int = 1
     refusal: tuple[int, dict[str, object]] | None = None
     hanging: asyncio.Event | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +67,7 @@ class FakeAgent:
                 "rejected": None,
                 "durable": True,
                 "durable_reason": "",
-                "envoy": {"connected": 1, "version": "fake", "uptime": 1, "live": True, "error": ""},
+                "envoy": {"connected": self.connected, "version": "fake", "uptime": 1, "live": True, "error": ""},
                 "counters": {"clusters": self._counted(), "http": {}, "ratelimit": {}},
                 "ejected": self.ejected,
                 "p99": self.p99,

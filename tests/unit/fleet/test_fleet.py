@@ -7,7 +7,9 @@ import pytest
 
 from resilientslice.agent.resources import json_digest
 from resilientslice.canary.state import Attempts
-from resilientslice.fleet import Accepted, AgentPod, Rejected, SigningKeys, Stale, Unreachable, new_key
+from resilientslice.fleet import Accepted, AgentPod, PushReport, Rejected, SigningKeys, Stale, Unreachable, new_key
+from resilientslice.fleet.reports import DISBELIEVED, NEWER_TERM, doubt
+from resilientslice.reconcile.observed import SilentAgent
 
 KEY = ("shop", "shop")
 CONFIG = {"clusters": [], "endpoints": [], "listeners": [], "routes": []}
@@ -49,21 +51,22 @@ async def test_a_dead_agent_costs_its_own_slice_a_time_out_and_others_nothing(fl
 
 
 async def test_one_refusal_leaves_the_other_and_names_the_words(fleet, fakes):
-    refusal = {"digest": DIGEST, "accepted": False, "type": "listeners", "message": "port in use", "serving": "old"}
+    old = "0" * 64
+    refusal = {"digest": DIGEST, "accepted": False, "type": "listeners", "message": "port in use", "serving": old}
     agents(fakes)[0].refusal = (422, refusal)
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
-    assert report.rejected == Rejected("port in use", "listeners", "old")
+    assert report.rejected == Rejected("port in use", "listeners", old)
     view = fleet.view(KEY)
-    assert view.proxies.acked == {"fake-1": "old", "fake-2": DIGEST}
+    assert view.proxies.acked == {"fake-1": old, "fake-2": DIGEST}
     assert view.proxies.refusing(DIGEST) == {"fake-1": "listeners: port in use"}
     assert view.missed(DIGEST) == (), "the same would be refused again"
 
 
 async def test_a_stale_epoch_names_the_one_that_is_held(fleet, fakes):
-    agents(fakes)[1].epoch = [7, 3]
+    agents(fakes)[1].epoch = [1, 3]
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
     assert isinstance(report.outcomes["fake-2"], Stale)
-    assert (report.held, fleet.view(KEY).newest) == ((7, 3), (7, 3))
+    assert (report.held, fleet.view(KEY).newest) == ((1, 3), (1, 3))
     assert [pod.name for pod in fleet.view(KEY).missed(DIGEST)] == ["fake-2"]
 
 
@@ -226,3 +229,108 @@ async def test_an_answer_to_a_question_under_the_former_keys_says_nothing_of_the
     await asking
     assert "fake-1" in fleet.view(KEY).without_key
     assert not fleet.doubted(KEY)
+
+
+@pytest.mark.parametrize("connected", [0, 1, 2])
+async def test_an_acknowledgement_counts_while_an_envoy_is_there_that_gave_it(fleet, fakes, connected):
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    for agent in agents(fakes):
+        agent.connected = connected
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).proxies.all_run(DIGEST) is (connected > 0)
+
+
+async def test_requests_under_way_are_unknown_while_an_envoy_that_came_has_not_been_asked(fleet, fakes, pods, keys):
+    """A canary must not be taken away while one may still send to it."""
+    fleet.set_members(KEY, pods[:1], keys)
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).active == 0
+    agents(fakes)[1].clusters = {"api-canary": {"hosts_rq_active": 4}}
+    fleet.set_members(KEY, pods, keys)
+    assert fleet.view(KEY, canary=["api"]).active is None
+    await fleet.poll(KEY)
+    assert fleet.view(KEY, canary=["api"]).active == 4
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 2), only=["fake-2"])
+    assert fleet.view(KEY, canary=["api"]).active is None, "what it runs now was not counted yet"
+
+
+async def test_of_clusters_that_are_no_services_nothing_is_kept(fleet, fakes):
+    one, _ = agents(fakes)
+    names = ["agent", "api", "-canary", "a" * 40 + "-canary", "API-canary", "a.b-canary"]
+    one.clusters = {name: {"hosts_rq_success": 1, "hosts_rq_active": 1} for name in names}
+    one.found = dict.fromkeys(names, 0)
+    one.ejected = [{"cluster": name, "host": "10.0.0.1:80"} for name in names]
+    one.p99 = dict.fromkeys(names, 1.0)
+    await fleet.poll(KEY)
+    member = fleet.view(KEY).members[0]
+    kept = (member.snapshot.clusters, member.snapshot.p99, member.snapshot.ejected, member.tallies)
+    assert kept == ({}, {}, (), {})
+    assert member.hostless == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("held", "sent", "why"),
+    [
+        ((3, 7), (3, 7), None),
+        ((3, 1_000_007), (3, 7), None),
+        ((3, 1_000_008), (3, 7), DISBELIEVED),
+        ((2, 9_000_000), (3, 7), None),
+        ((4, 0), (3, 7), NEWER_TERM),
+    ],
+)
+def test_what_an_agent_can_hold(held, sent, why):
+    assert doubt(held, sent) is why
+
+
+@pytest.mark.parametrize(
+    ("claims", "held"),
+    [
+        ([(1, 9)], (1, 9)),
+        ([(1, 5)], (1, 5)),  # another configuration under the same epoch
+        ([(1, 4)], None),  # older than what was sent: no reason to refuse it
+        ([(9, 1)], None),
+        ([(1, 2_000_000)], None),
+        ([(1, 9), (9, 1), (1, 2_000_000)], (1, 9)),
+        ([], None),
+    ],
+)
+def test_what_the_next_push_must_be_above(claims, held):
+    report = PushReport(
+        DIGEST, (1, 5), {str(n): Stale(claim, "") for n, claim in enumerate(claims)} | {"x": Accepted()}
+    )
+    assert report.held == held
+
+
+async def test_a_claim_that_cannot_be_is_doubted_until_it_is_taken_back(fleet, fakes, pods, keys):
+    fleet.set_members(KEY, pods, keys, term=3)
+    one, _ = agents(fakes)
+    one.epoch = [4, 1]
+    await fleet.poll(KEY)
+    assert [(m.pod.name, m.unheard) for m in fleet.view(KEY).members if m.unheard] == [("fake-1", NEWER_TERM)]
+    assert fleet.view(KEY).proxies.silent == (SilentAgent("fake-1", NEWER_TERM.why, broken=True),)
+    one.epoch = [3, 1]
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).proxies.silent == ()
+
+
+async def test_the_oldest_answer_is_known_once_there_is_one_of_every_envoy(fleet, fakes, pods, keys):
+    fleet.set_members(KEY, pods[:1], keys)
+    await fleet.poll(KEY)
+    first = fleet.view(KEY).asked_at
+    assert first is not None
+    fleet.set_members(KEY, pods, keys)
+    assert fleet.view(KEY).asked_at is None
+    await fleet.poll(KEY)
+    assert fleet.view(KEY).asked_at >= first
+
+
+async def test_what_was_refused_once_and_accepted_since_is_refused_no_more(fleet, fakes):
+    one, _ = agents(fakes)
+    one.refusal = (422, {"digest": DIGEST, "accepted": False, "type": "routes", "message": "no", "serving": ""})
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
+    assert fleet.view(KEY).proxies.refusing(DIGEST) == {"fake-1": "routes: no"}
+    one.refusal = None
+    await fleet.push(KEY, CONFIG, DIGEST, (1, 2))
+    assert fleet.view(KEY).proxies.refusing(DIGEST) == {}
+    assert fleet.view(KEY).members[0].refused == {}

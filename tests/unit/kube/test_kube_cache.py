@@ -3,7 +3,7 @@
 import pytest
 
 from resilientslice.kube.cache import Children
-from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, POD, RESILIENT_SLICE, Object, SliceKey
+from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, POD, REPLICA_SET, RESILIENT_SLICE, Object, SliceKey
 from resilientslice.kube.slices import Slices
 
 KEY = SliceKey("shop", "shop")
@@ -96,7 +96,7 @@ def test_a_list_of_one_namespace_says_nothing_of_others(told) -> None:
 
 def test_it_is_synced_when_every_kind_was_listed_in_every_namespace(told) -> None:
     children = Children(on_change=told.append, shape=lambda _: "", kinds=[DEPLOYMENT], namespaces=["a", "b"])
-    for kind in (DEPLOYMENT, POD):
+    for kind in (DEPLOYMENT, REPLICA_SET, POD):
         for namespace in ("a", "b"):
             assert not children.synced()
             children.listed(kind, namespace, set(), "1")
@@ -118,6 +118,13 @@ def test_proxies_are_pods_apart_from_children(children) -> None:
     assert not children.of(KEY)
     children.listed(POD, None, set(), "10")
     assert children.proxies(KEY) == ()
+
+
+def test_an_object_that_cannot_be_read_keeps_nobody_from_the_others(children, told) -> None:
+    children.told(child("broken", uid="u1", status="text"))
+    children.told(child("whole", uid="u2"))
+    assert {name for _, name in children.of(KEY)} == {"whole"}
+    assert (told, children.unread) == ([KEY], 1)
 
 
 def test_an_object_without_the_label_is_nobodys(children, told) -> None:

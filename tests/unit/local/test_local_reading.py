@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from resilientslice.agent.admin import parse_p99
-from resilientslice.agent.client import Ejection, EnvoyStatus, Snapshot
+from resilientslice.agent.answers import Ejection, EnvoyStatus, Snapshot
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Attempts
 from resilientslice.files import load_slice

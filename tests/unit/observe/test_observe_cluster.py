@@ -215,9 +215,14 @@ def test_pods_that_end_and_pods_of_nobody():
     assert trouble.message.startswith("lonely: ")
 
 
+def test_a_message_does_nothing_to_the_terminal_that_shows_it():
+    (trouble,) = pod_troubles([pod(reason="ErrImagePull", message="no\x1b[2J such\r\nimage\u202e")])
+    assert trouble.message.endswith("api:9: no [2J such image")
+
+
 def test_a_long_message_is_cut():
     (trouble,) = pod_troubles([pod(reason="ErrImagePull", message="x" * 5000)])
-    assert len(trouble.message) == 501
+    assert len(trouble.message) == 500
 
 
 def test_everything_is_put_together_the_most_important_first():
@@ -254,7 +259,7 @@ def test_proxies_roll_until_all_are_new_and_available(change, rolling):
     assert gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll is rolling
     assert gather(None, [child], "other", Seen(), Obstacles(), now=0.0).proxies_roll is False
     (late,) = children(deployment("shop-proxy", labels=PROXY, status=status | LATE))
-    assert stuck(late) is rolling
+    assert stuck(late) is (rolling and "observedGeneration" not in change), "what is said of an older template is over"
     assert not stuck(child)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from resilientslice.reconcile.children import REVISION_ANNOTATION
 from resilientslice.reconcile.expected import expected_of
-from resilientslice.reconcile.rollouts import ASKED_ANNOTATION, Queued, next_in_line, queued, rough, turn, unasked
+from resilientslice.reconcile.rollouts import ASKED_ANNOTATION, Line, Queued, queued, rough, unasked
 from resilientslice.render.images import Images
 
 PROXIES = ("Deployment", "shop-proxy")
@@ -53,24 +53,55 @@ def test_an_operators_own_choice_is_told_from_an_edit(cluster):
     assert annotations(cluster) == before, "a default that is written down is no edit"
 
 
+S1, S2, T1, U1 = ("s", "1"), ("s", "2"), ("t", "1"), ("u", "1")
+
+
 @pytest.mark.parametrize(
-    ("rolling", "goes"),
-    [((), True), ((B,), True), ((B, C), False), ((A, C), True), ((A, B, C), True)],
+    ("line", "goes", "free", "stopped"),
+    [
+        (Line(2), True, 2, False),
+        (Line(2, {B}), True, 1, False),
+        (Line(2, {B, C}), False, 0, False),
+        (Line(2, {A, C}), True, 0, False),  # it has its place already
+        (Line(2, {A, B, C}), True, 0, False),
+        # a tenant's rollouts stall: they hold one place together, and nothing more is tried there
+        (Line(2, {S1, S2}, {S1, S2}, {S1, S2}), True, 1, False),
+        (Line(2, {S1, S2, B}, {S1, S2}, {S1, S2}), False, 0, False),
+        (Line(2, {B, C}, {B, C}, {B, C}), False, 1, False),
+        # as they do for as many tenants as there are places: the version is taken for bad
+        (Line(2, {S1, T1}, {S1, T1}, {S1, T1}), False, 0, True),
+        (Line(2, {S1, T1}, {S1, T1}, {S1, T1}, succeeded=2), False, 0, True),
+        (Line(2, {S1, T1}, {S1, T1}, {S1, T1}, succeeded=3), True, 2, False),
+        (Line(2, {S1, S2, T1, U1}, {S1, S2, T1, U1}, {S1, S2, T1, U1}, succeeded=4), False, 0, True),
+        # they had not settled before: no fault of the version's
+        (Line(2, {S1, T1}, {S1, T1}, set()), True, 2, False),
+        (Line(2, {S1, T1, U1}, {S1, T1, U1}, {U1}), True, 1, False),
+        # the next version may be what mends it
+        (Line(2, {A, T1}, {A, T1}, {A, T1}), True, 0, True),
+    ],
 )
-def test_one_that_rolls_has_its_place_already(rolling, goes):
-    assert turn(A, rolling, 2) is goes
+def test_whose_turn_it_is(line, goes, free, stopped):
+    assert (line.turn(A), line.free, line.stopped) == (goes, free, stopped)
 
 
-def test_a_place_in_line_says_who_is_before_and_who_does_not_get_on():
-    assert queued(C, (A, B, C, D), (), 2) == Queued(before=2, places=2)
-    assert queued(A, (A, B), (D, B), 1) == Queued(0, 1, ("ns/b", "ns/d"))
-    many = [("ns", str(number)) for number in range(8)]
-    assert queued(A, (), many, 1) == Queued(0, 1, tuple(f"ns/{number}" for number in range(5)), unnamed=3)
+def test_a_place_in_line_says_who_is_before_and_who_stalls():
+    assert queued(C, (A, B, C, D), Line(2)) == Queued(before=2, places=2)
+    assert queued(A, (A, B), Line(1, {B, D}, {D, B})) == Queued(0, 1, ("ns/b", "ns/d"))
+    many = {("t", str(number)) for number in range(8)}
+    named = tuple(f"t/{number}" for number in range(5))
+    assert queued(A, (), Line(2, many, many)) == Queued(0, 2, named, unnamed=3)
+    assert queued(A, (), Line(2, many, many, many)) == Queued(0, 2, named, unnamed=3)
+    assert queued(("t", "9"), (), Line(2, many, many, many)) == Queued(0, 2, named, unnamed=3, stopped=True)
+    assert queued(A, (), Line(1, many, many, many)) == Queued(0, 1, named, unnamed=3, stopped=True)
 
 
 @pytest.mark.parametrize(("rolling", "woken"), [((), [A, B]), ((D,), [A]), ((D, ("x", "y")), []), ([D] * 5, [])])
 def test_as_many_are_woken_as_there_are_places(rolling, woken):
-    assert next_in_line({C, A, B}, rolling, 2) == woken
+    assert Line(2, rolling).next({C, A, B}) == woken
+
+
+def test_nobody_is_woken_where_a_rollout_stalls():
+    assert Line(3, {D}, {D}, {D}).next({A, T1, U1}) == [T1, U1]
 
 
 @settings(deadline=None)

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from resilientslice.api.status import Condition, ConditionType
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, Trouble, TroubleKind, Workload
+from resilientslice.reconcile.observed import (
+    EjectedHost,
+    Proxies,
+    Refusal,
+    SilentAgent,
+    Trouble,
+    TroubleKind,
+    Workload,
+)
 from resilientslice.reconcile.readiness import EVERYONE_TRUSTED
 from resilientslice.reconcile.rollouts import Queued
 from resilientslice.reconcile.times import rfc3339
@@ -349,7 +357,10 @@ def test_proxies_that_wait_for_their_turn_serve_and_say_who_is_before_them(clust
     said = "Those of 5 slices are replaced at a time, and at most 20 go before this one."
     assert message(cluster, "Reconciling").endswith(said)
     cluster.see(queued=Queued(0, 1, ("a/b", "c/d"), unnamed=2)).reconcile()
-    said = "and this one is next. These don't get on, and keep their places: a/b, c/d and 2 more."
+    said = "and this one is next. Stalled rollouts: a/b, c/d and 2 more."
+    assert message(cluster, "Reconciling").endswith(said)
+    cluster.see(queued=Queued(0, 1, ("a/b",), stopped=True)).reconcile()
+    said = "Stalled rollouts: a/b. No other starts here until they get on: mend them, or go back."
     assert message(cluster, "Reconciling").endswith(said)
     cluster.see(queued=None).reconcile()
     assert conditions(cluster) == READY
@@ -361,3 +372,36 @@ def test_proxies_that_are_replaced_say_so_and_why_they_dont_come_up(cluster):
     cluster.see(proxies_roll=True, troubles=(trouble,)).reconcile()
     assert conditions(cluster) == READY | {"Ready": "Unknown", "Reconciling": "True"}
     assert message(cluster, "Reconciling") == f"Waiting for the proxies. {trouble.message}"
+
+
+def test_an_agent_that_makes_no_sense_is_named_and_takes_nothing_from_what_serves(cluster):
+    cluster.settle()
+    why = "answers what is not understood: counters is not an object"
+    proxies = replace(
+        cluster.observed.proxies,
+        pods=("proxy-0", "proxy-1"),
+        silent=(SilentAgent("proxy-1", why, broken=True), SilentAgent("proxy-0", "gives no answer that counts")),
+    )
+    cluster.see(proxies=proxies).reconcile()
+    assert conditions(cluster) == READY | {"ConfigAccepted": "Unknown"}
+    assert cluster.condition("ConfigAccepted") == ("Unknown", "AgentNotUnderstood")
+    assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted")
+    assert "proxy-0" not in message(cluster, "ConfigAccepted"), "it has acknowledged, and is silent for a moment"
+    refusals = (Refusal("proxy-1", cluster.sent, "routes: no"),)
+    refusing = replace(proxies, acked={"proxy-0": cluster.sent}, refusals=refusals)
+    cluster.see(proxies=refusing).reconcile()
+    assert cluster.condition("ConfigAccepted") == ("False", "Rejected")
+    assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted"), "what it says Envoy refused may be no truth either"
+
+
+def test_who_has_not_acknowledged_is_named_and_why(fresh):
+    pods = tuple(f"proxy-{number}" for number in range(8))
+    silent = (SilentAgent("proxy-1", "gives no answer that counts"),)
+    fresh.envoys_answer = False
+    fresh.see(proxies=Proxies(8, pods=pods, silent=silent)).settle()
+    acked = dict.fromkeys(("proxy-0", "proxy-2"), fresh.sent)
+    fresh.see(proxies=Proxies(8, {**acked, "proxy-3": "another"}, pods=pods, silent=silent)).reconcile()
+    named = "Missing: proxy-1 (gives no answer that counts), proxy-3, proxy-4, proxy-5, proxy-6 and 1 more."
+    assert message(fresh, "ConfigAccepted") == f"Not every Envoy has answered yet. {named}"
+    assert message(fresh, "Ready") == f"Not every Envoy has acknowledged its configuration yet. {named}"
+    assert message(fresh, "Reconciling") == f"Waits until every Envoy has acknowledged its configuration. {named}"

@@ -1,11 +1,14 @@
 """Who may call whom, read from the NetworkPolicies as a network would enforce them."""
 
+import dataclasses
 import ipaddress
 from dataclasses import dataclass, field
 
 import pytest
 
 from resilientslice.render.names import AGENT_PORT, FRONT_PORT, STATS_PORT
+from resilientslice.render.objects import render_objects
+from resilientslice.render.revision import revision_of
 
 DNS = {"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"}
 
@@ -129,8 +132,11 @@ def test_stores_are_reached_by_those_who_list_them_alone(shop, rendered):
         (Peer({"any": "pod"}, "elsewhere"), FRONT_PORT, True),
         (Peer({"app.kubernetes.io/name": "prometheus"}, "monitoring"), STATS_PORT, True),
         (Peer({"app.kubernetes.io/name": "prometheus"}, "monitoring"), AGENT_PORT, False),
-        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}, "system"), AGENT_PORT, True),
-        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}, "system"), STATS_PORT, False),
+        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}, "resilientslice-system"), AGENT_PORT, True),
+        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}, "resilientslice-system"), STATS_PORT, False),
+        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}, "team-b"), AGENT_PORT, False),
+        (Peer({"app.kubernetes.io/name": "resilientslice-operator"}), AGENT_PORT, False),
+        (Peer({"any": "pod"}, "resilientslice-system"), AGENT_PORT, False),
         (Peer({"any": "pod"}, "elsewhere"), STATS_PORT, False),
         (Peer({"any": "pod"}, "elsewhere"), AGENT_PORT, False),
         (Peer(address="198.51.100.7"), AGENT_PORT, False),
@@ -139,6 +145,18 @@ def test_stores_are_reached_by_those_who_list_them_alone(shop, rendered):
 def test_who_reaches_the_proxies(shop, rendered, who, port, allowed):
     made = rendered(shop)
     assert may_call(made, who, pods(made)["proxy"], port) is allowed
+
+
+def test_the_operator_is_known_by_its_own_namespace(shop, rendered):
+    before = rendered(shop)
+    objects = render_objects(shop, revision_of(shop), None, operator_namespace="platform")
+    made = dataclasses.replace(before, objects=objects)
+    who = {"app.kubernetes.io/name": "resilientslice-operator"}
+    proxy = pods(made)["proxy"]
+    assert may_call(made, Peer(who, "platform"), proxy, AGENT_PORT)
+    assert not may_call(made, Peer(who, "resilientslice-system"), proxy, AGENT_PORT)
+    changed = [one["kind"] for one, other in zip(before.objects, objects, strict=True) if one != other]
+    assert changed == ["NetworkPolicy"], "nothing that restarts a pod"
 
 
 def test_listeners_of_services_are_closed_to_strangers(shop, rendered):
