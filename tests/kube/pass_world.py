@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from scripts.bench_operator.replica_sets import controlled_by, replica_set
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.cluster.held import Held
 from resilientslice.cluster.reconciler import Reconciler
 from resilientslice.kube.cache import Children, ProxyPod
 from resilientslice.kube.client import KubeClient
@@ -229,6 +230,10 @@ class World:
                 await self.others.patch_status(POD, self.namespace, name, status, manager="kubelet")
                 changed = True
         return changed
+
+    def held(self, name: str) -> Held:
+        """What the operator's process knows of a slice."""
+        return self.reconciler._held[SliceKey(self.namespace, name)]
 
     def key(self, name: str) -> SliceKey:
         return SliceKey(self.namespace, name)

@@ -112,7 +112,7 @@ async def test_a_proxy_that_never_shows_it_is_not_waited_for_and_finds_back(worl
     await world.deliver(0)
     await world.look()
     assert writes(await world.reconcile(NAME)) == []
-    assert world.deadline == pytest.approx(world.now + MOST_SECONDS, abs=1)
+    assert world.held(NAME).key_due == pytest.approx(world.now + MOST_SECONDS, abs=1)
     world.now += MOST_SECONDS
     await world.reconcile(NAME)
     assert (await world.keys())[1] == ""
@@ -199,7 +199,7 @@ async def test_who_was_quicker_is_not_overwritten(world):
     await world.ask_for_rotation("1")
     await world.reconcile(NAME)
     assert await world.keys() == (first, ""), "it was not what had been read"
-    assert world.deadline == world.now
+    assert world.held(NAME).key_due == world.now
     await world.reconcile(NAME)
     assert (await world.keys())[1] == first
     assert (await world.secret())["metadata"]["labels"]["team"] == "shop"

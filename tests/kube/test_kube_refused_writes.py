@@ -170,6 +170,7 @@ async def test_a_removal_that_is_refused_is_said(shop, admission):
         while "shop-worker" in await shop.names(NETWORK_POLICY):
             await failed_pass(shop)
             await shop.control()
+            shop.now += 10
         await failed_pass(shop)
         status, reason, message = await shop.condition("shop", "Stalled")
         assert (status, reason) == ("True", "Refused")
