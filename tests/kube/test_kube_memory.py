@@ -424,6 +424,20 @@ async def test_a_weight_that_came_with_a_refused_revision_is_not_for_the_one_bef
     assert (await images(shop))["shop-payments-stable"] == "3"
 
 
+async def test_a_canary_is_not_promoted_when_its_section_goes_with_a_refused_revision(shop):
+    before, canary = await templates(shop), await revisions(shop)
+    await allow(shop, 0)
+    tag(shop.document, "3")
+    section = shop.document["spec"].pop("canary")
+    await shop.apply(shop.document)
+    await shop.settle("shop", seconds=20)
+    await same_as_stays(shop, before, canary)
+    shop.document["spec"]["canary"] = section | {"abort": canary["canary"]}
+    await shop.apply(shop.document)
+    await shop.settle("shop", seconds=20)
+    assert await revisions(shop) == {"stable": canary["stable"], "canary": ""}
+
+
 async def test_steps_wait_while_what_replaces_their_canary_is_refused(shop):
     canary = await revisions(shop)
     shop.document["spec"]["canary"] |= {"steps": [{"weight": 5, "hold": "1s"}, {"weight": 50, "hold": "1s"}]}

@@ -56,14 +56,12 @@ def without_wanted(memory: Memory) -> Revision:
 
 
 def canary_without_wanted(canary: Canary | None, memory: Memory, came_with: int | None) -> Canary | None:
-    """The canary section meanwhile. A weight that came with the revision is not for the canary that goes on."""
+    """The canary section meanwhile. A weight that came with the revision is not for the canary that goes on; nor is the
+    section's removal, which would promote that one."""
+    if canary is None:
+        return Canary() if memory.canary is not None else None
     pin = memory.state.pin
-    if (
-        canary is None
-        or canary.weight is None
-        or canary.weight != came_with
-        or (pin is not None and pin.weight == canary.weight)
-    ):
+    if canary.weight is None or canary.weight != came_with or (pin is not None and pin.weight == canary.weight):
         return canary
     return canary.model_copy(update={"weight": pin.weight if pin else None})
 

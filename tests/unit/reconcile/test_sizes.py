@@ -22,6 +22,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.validation import parse_slice
 from resilientslice.canary.state import State
 from resilientslice.reconcile.memory import Memory
+from resilientslice.reconcile.policy import policy_of
 from resilientslice.reconcile.record import read_state, record_of, revision_of_object
 from resilientslice.render.envoy import render_envoy
 from resilientslice.render.objects import render_objects
@@ -121,7 +122,9 @@ def check(before: ResilientSlice, after: ResilientSlice) -> None:
     canary = revision_of(after, after=stable)
     changed = changed_services(stable, canary)
     state = State(stable=stable.name, canary=canary.name, services=tuple(sorted(changed)))
-    record = record_of(after, Memory(stable=stable, canary=canary, state=state, history=(stable,)))
+    accepted = policy_of(before.spec)
+    memory = Memory(stable=stable, canary=canary, state=state, history=(stable,), accepted=accepted)
+    record = record_of(after, memory)
     track = CanaryTrack(revision=canary, services=changed, weight=30)
     made = [record.state, *(record.revision(name) for name in record.known), *render_objects(after, stable, track)]
     for one in made:
