@@ -102,8 +102,10 @@ async def generations(world):
 
 
 async def events(world, reason):
+    """What was told for a reason, the oldest first."""
     found = await world.others.list_all(EVENT, world.namespace)
-    return [event["note"] for event in found if event["reason"] == reason]
+    told = [event for event in found if event["reason"] == reason]
+    return [event["note"] for event in sorted(told, key=lambda event: event["eventTime"])]
 
 
 async def holder(world):
