@@ -5,6 +5,7 @@ Knows the rules for canaries as the documentation gives them, and none of the op
 
 import copy
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +24,11 @@ ACT_SECONDS = 2.0
 
 @dataclass
 class Edit:
-    """One generation. `at`: when it was sent, on the slice's clock. `slice_` is None for a spec that is invalid."""
+    """One generation. `at`: when it was sent, on the slice's clock, and `wall` on everybody's. `slice_` is None for a spec
+    that is invalid."""
 
     at: float
+    wall: float
     generation: int
     spec: Object
     slice_: ResilientSlice | None
@@ -60,7 +63,7 @@ class Asked:
         """Before it is sent: it may be seen before its answer is back."""
         slice_, revision = self._understood(spec)
         generation = self.edits[-1].generation + 1 if self.edits else 1
-        edit = Edit(at, generation, copy.deepcopy(spec), slice_, revision)
+        edit = Edit(at, time.monotonic(), generation, copy.deepcopy(spec), slice_, revision)
         self.edits.append(edit)
         return edit
 
@@ -96,11 +99,11 @@ class Asked:
 
     def most_weight(self, revision: str, now: float) -> int | None:
         """Percent that the canary of a revision may be given at most; None: it may not be routed to at all."""
-        found = [self._weight(edit, revision, now) for edit in self.in_force(now)]
+        found = [self._weight(edit, revision) for edit in self.in_force(now)]
         allowed = [weight for weight in found if weight is not None]
         return max(allowed, default=None)
 
-    def _weight(self, edit: Edit, revision: str, now: float) -> int | None:
+    def _weight(self, edit: Edit, revision: str) -> int | None:
         assert edit.revision is not None
         canary = edit.canary
         if edit.revision.name != revision or revision in self.aborted:
@@ -112,15 +115,15 @@ class Asked:
         if canary.get("promote") == revision or revision in self.stable:
             return 100
         if canary.get("paused"):
-            return max((self._bare(one, revision, now) for one in self._of(edit, revision)), default=0)
-        return self._bare(edit, revision, now)
+            return max((self._bare(one, revision) for one in self._of(edit, revision)), default=0)
+        return self._bare(edit, revision)
 
     def _of(self, until: Edit, revision: str) -> Iterator[Edit]:
         for edit in self.edits:
             if edit.generation <= until.generation and edit.revision is not None and edit.revision.name == revision:
                 yield edit
 
-    def _bare(self, edit: Edit, revision: str, now: float) -> int:
+    def _bare(self, edit: Edit, revision: str) -> int:
         """By pin or steps."""
         canary = edit.canary
         if canary is None or canary.get("promote") == revision:
@@ -131,7 +134,7 @@ class Asked:
         if not steps:
             return max((one.weight or 0 for one in self._of(edit, revision)), default=0)
         first = next(self._of(edit, revision))
-        passed, reached = now - first.at, 0
+        passed, reached = time.monotonic() - first.wall, 0  # the operator's clock never stands still
         needed = 0.0
         for step in steps:
             reached = max(reached, step.get("weight", 0)) if passed >= needed else reached
@@ -150,7 +153,7 @@ class Asked:
             return True
         return not any(changed.generation <= seen < came.generation for seen in self.observed)
 
-    def may_be_stable(self, revision: str, now: float) -> bool:
+    def may_be_stable(self, revision: str) -> bool:
         """Whether somebody promoted it, in a way that counts."""
         for edit in self.edits:
             if edit.revision is None or edit.revision.name != revision:
@@ -160,7 +163,7 @@ class Asked:
             plain = edit.canary is None or known is None or not self.settled or not _ported(known, edit.revision)
             if plain or revision in self.stable:
                 return True
-            if revision not in self.aborted and (self._weight(edit, revision, now) or 0) == 100:
+            if revision not in self.aborted and (self._weight(edit, revision) or 0) == 100:
                 return True
         return False
 

@@ -322,7 +322,6 @@ class Driver:
             return "no operator is there to die"
         self.world.leader = ""
         self.world.operators.kill(leading)
-        self._replace()
         return f"{leading.name} is killed"
 
     def _die(self) -> str:
@@ -333,7 +332,6 @@ class Driver:
         if leading is None:
             return "no operator is there to end"
         self.world.operators.terminate(leading)
-        self._replace()
         return f"{leading.name} is told to end"
 
     def _suspend(self) -> str:
@@ -349,10 +347,6 @@ class Driver:
         if len(self.world.operators.processes) > 1:
             return "there are two operators already"
         return f"{self.world.operators.start().name} starts beside the other"
-
-    def _replace(self) -> None:
-        if not any(one.alive and not one.ending for one in self.world.operators.processes):
-            self.world.operators.start()
 
     def _lift(self, seconds: float, lift: Callable[[], Any]) -> None:
         async def later() -> None:
@@ -372,7 +366,6 @@ class Driver:
         for task in list(self._lifting):
             task.cancel()
         await asyncio.gather(*self._lifting, return_exceptions=True)
-        self._replace()
         for name, editor in self.editors.items():
             self._excuse(name, seconds=20.0)
             before = copy.deepcopy(editor.spec)

@@ -56,7 +56,8 @@ class Judge:
             if asked.edits and self.world.slice(name) is not None:
                 self._slice(name, asked)
         for words in self.world.operators.ended:
-            self._find("", "operator ended", words)
+            if "could not be renewed" not in words:  # a machine that is too busy
+                self._find("", "operator ended", words)
         self.world.operators.ended.clear()
         for words in self.world.kubelet.failures:
             self._find("", "harness", words)
@@ -156,14 +157,13 @@ class Judge:
         return found
 
     def _promoted(self, name: str, asked: Asked) -> None:
-        now = self.world.now(name)
         for service, version in self._stable_versions(name).items():
             owners = [
                 revision.name
                 for revision in asked.revisions().values()
                 if service in revision.services and revision.services[service].digest == version
             ]
-            ok = any(asked.may_be_stable(owner, now) for owner in owners)
+            ok = any(asked.may_be_stable(owner) for owner in owners)
             said = ", ".join(owners) or "nobody knows"
             self._hold(
                 (name, "promoted by nobody", service, version),
@@ -300,7 +300,7 @@ class Judge:
         self._hold(
             (name, "claims to be current"), not missing, SETTLE_SECONDS, lambda: f"Ready, at rest, but {missing}"
         )
-        self._config(name, status, envoys)
+        self._config(name, status, envoys, current=current)
         self._refusals(name, asked, found, status)
         self._named(name, asked, found)
 
@@ -359,7 +359,9 @@ class Judge:
         if len(pods) < deployment["spec"]["replicas"]:
             yield f"{name_of(deployment)} has {len(pods)} of {deployment['spec']['replicas']} ready with its template"
 
-    def _config(self, name: str, status: Mapping[str, Any], envoys: list[tuple[Object, ProxyPod]]) -> None:
+    def _config(
+        self, name: str, status: Mapping[str, Any], envoys: list[tuple[Object, ProxyPod]], *, current: bool
+    ) -> None:
         config = status.get("config") or {}
         digest, acked = config.get("digest", ""), config.get("acked", 0)
         holders = sum(
@@ -369,7 +371,10 @@ class Judge:
             for _, proxy in self.world.kubelet.proxies(name)
         )
         self._hold(
-            (name, "config.acked"), acked <= holders, SETTLE_SECONDS, lambda: f"{acked} claimed, {holders} run {digest}"
+            (name, "config.acked"),
+            acked <= holders,
+            SETTLE_SECONDS if current else POLL_SECONDS,
+            lambda: f"{acked} claimed, {holders} run {digest}",
         )
         other = len(envoys) - holders
         whole = bool(digest) and acked == config.get("total") and not config.get("rejected")

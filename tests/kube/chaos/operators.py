@@ -48,9 +48,12 @@ class Operators:
     namespace: str
     processes: list[Process] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    stopped: bool = True
+    """Nobody is to run."""
     _count: int = 0
 
     def start(self) -> Process:
+        self.stopped = False
         self._count += 1
         name, port = f"operator-{self._count}", free_port()
         log = self.folder / f"{name}.log"
@@ -65,13 +68,15 @@ class Operators:
         return made
 
     def reap(self) -> None:
-        """Take note of what has ended."""
+        """Take note of what has ended, and start another one where none is left, as a cluster would."""
         for one in list(self.processes):
             if not one.alive:
                 self.processes.remove(one)
                 code = one.process.returncode
                 if not one.ending:
                     self.ended.append(f"{one.name} ended with {code}:\n{tail(one.log)}")
+        if not self.stopped and not any(not one.ending for one in self.processes):
+            self.start()
 
     def leader(self) -> Process | None:
         return next((one for one in self.processes if one.role() == "leader"), None)
@@ -95,6 +100,7 @@ class Operators:
         one.process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
+        self.stopped = True
         for one in self.processes:
             if one.frozen:
                 self.thaw(one)

@@ -23,6 +23,8 @@ LOOK_SECONDS = 0.1
 BEGIN_SECONDS = 120.0
 END_SECONDS = 120.0
 REST_SECONDS = 6.0
+LEFT_SECONDS = 20.0
+LATE_SECONDS = 2.0
 LAST_ACTIONS = 25
 
 
@@ -108,7 +110,7 @@ async def chaos(seed: int, steps: int, *, folder: Path, network: str, out: Path,
 async def _whole(run: Run, made: World) -> None:
     judge = Judge(made, run.found)
     driver = Driver(made, judge, random.Random(f"{run.seed} actions"), run.say)
-    looking = asyncio.create_task(_looking(judge))
+    looking = asyncio.create_task(_looking(judge, run))
     try:
         made.operators.start()
         await driver.begin(run.slices)
@@ -124,14 +126,22 @@ async def _whole(run: Run, made: World) -> None:
             await _until(made, lambda name=name: driver.rests(name), END_SECONDS, run, name, "never settles")
         await _rest(run, made)
     finally:
+        failed = looking.done()
         looking.cancel()
-        await asyncio.gather(looking, return_exceptions=False) if looking.done() and not looking.cancelled() else None
+        if failed:
+            looking.result()
 
 
-async def _looking(judge: Judge) -> None:
+async def _looking(judge: Judge, run: Run) -> None:
+    """Until it is cancelled. That this process itself is slow is said: all that it plays is slow then."""
+    last = time.monotonic()
     while True:
         judge.look()
         await asyncio.sleep(LOOK_SECONDS)
+        now = time.monotonic()
+        if now - last > LATE_SECONDS:
+            run.say(f"     this process was held up for {now - last:.1f} s; fair speed {judge.world.fair.speed:.2f}")
+        last = now
 
 
 async def _until(made: World, holds: Callable[[], bool], seconds: float, run: Run, name: str, words: str) -> None:
@@ -146,6 +156,9 @@ async def _until(made: World, holds: Callable[[], bool], seconds: float, run: Ru
 
 async def _rest(run: Run, made: World) -> None:
     """Nothing is written, nothing is left over."""
+    end = made.fair.now() + LEFT_SECONDS
+    while any(leftovers(made)) and made.fair.now() < end:
+        await asyncio.sleep(0.2)
     await asyncio.sleep(3.0)
     before = len(made.gateway.writes)
     await asyncio.sleep(REST_SECONDS)
