@@ -167,6 +167,10 @@ class Mirror:
     objects: dict[str, dict[str, Object]] = field(default_factory=lambda: {kind: {} for kind in MIRRORED})
     listeners: list[Heard] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)
+    news: int = 0
+    """Grows with each change."""
+    _gone: set[str] = field(default_factory=set)
+    """UIDs of what was deleted: the answer to an earlier write may come after that."""
 
     def __getitem__(self, kind: str) -> Mapping[str, Object]:
         return self.objects[kind]
@@ -211,7 +215,10 @@ class Mirror:
     def _keep(self, event: str, obj: Object) -> None:
         known, metadata = self.objects[obj["kind"]], obj["metadata"]
         before = known.get(metadata["name"])
+        if metadata["uid"] in self._gone:
+            return
         if event == "DELETED":
+            self._gone.add(metadata["uid"])
             if before is not None and before["metadata"]["uid"] == metadata["uid"]:
                 del known[metadata["name"]]
                 self._tell(event, obj)
@@ -222,5 +229,6 @@ class Mirror:
         self._tell(event, obj)
 
     def _tell(self, event: str, obj: Object) -> None:
+        self.news += 1
         for listener in self.listeners:
             listener(event, obj)

@@ -24,8 +24,8 @@ ACT_SECONDS = 2.0
 
 @dataclass
 class Edit:
-    """One generation. `at`: when it was sent, on the slice's clock, and `wall` on everybody's. `slice_` is None for a spec
-    that is invalid."""
+    """One generation. `at`: when it was sent, on the slice's clock, and `wall` on everybody's. `slice_` is None for a
+    spec that is invalid."""
 
     at: float
     wall: float

@@ -31,7 +31,10 @@ def leftovers(world: World) -> Iterator[tuple[str, str]]:
     for pod in world.mirror["Pod"].values():
         owners = {uid_of(one) for kind in ("ReplicaSet", "StatefulSet") for one in world.mirror[kind].values()}
         if controller_of(pod) not in owners and not deleting(pod):
-            yield labels_of(pod).get(SLICE, ""), f"Pod {name_of(pod)} has no owner"
+            yield (
+                labels_of(pod).get(SLICE, ""),
+                f"Pod {name_of(pod)} has no owner",
+            )
 
 
 def _objects(world: World, name: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ MOUNT_SECONDS = (0.5, 4.0)
 BAD, MISSING = "bad", "missing"
 """Tags of images that never become ready, and that can't be pulled, begin with these."""
 PROXY = "proxy"
+SLICE = "resilientslice.dev/slice"
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Kubelet:
     _addresses: Iterator[str] = field(init=False)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
+    _sorted: tuple[int, dict[str, list[Object]]] = field(default_factory=lambda: (-1, {}))
 
     def __post_init__(self) -> None:
         self._addresses = (f"{self.network}.{a}.{b}" for a in range(256) for b in range(1, 255))
@@ -75,11 +77,10 @@ class Kubelet:
     def proxies(self, slice_: str = "") -> list[tuple[Object, ProxyPod]]:
         """Pods with an Envoy that runs, of one slice or of all."""
         found = []
-        for pod in self.mirror["Pod"].values():
+        for pod in self._of_slice().get(slice_, ()) if slice_ else list(self.mirror["Pod"].values()):
             known = self.pods.get(uid_of(pod))
             proxy = known.proxy if known is not None else None
-            ours = slice_ in ("", labels_of(pod).get("resilientslice.dev/slice"))
-            if ours and proxy is not None and proxy.envoy is not None:
+            if proxy is not None and proxy.envoy is not None:
                 found.append((pod, proxy))
         return found
 
@@ -92,11 +93,22 @@ class Kubelet:
         if service is None:
             return []
         selector = service["spec"].get("selector") or {}
-        return [pod for pod in self.mirror["Pod"].values() if selected(selector, pod) and self._address(pod)]
+        ours = self._of_slice().get(selector.get(SLICE, ""), ())
+        return [pod for pod in ours if selected(selector, pod) and self._address(pod)]
+
+    def _of_slice(self) -> Mapping[str, list[Object]]:
+        """Pods by their slice's label; sorted anew when there is news."""
+        if self._sorted[0] != self.mirror.news:
+            found: dict[str, list[Object]] = {}
+            for pod in self.mirror["Pod"].values():
+                found.setdefault(labels_of(pod).get(SLICE, ""), []).append(pod)
+            self._sorted = (self.mirror.news, found)
+        return self._sorted[1]
 
     def at(self, address: str) -> Object | None:
         """The pod of an address, also one that ends."""
-        return next((pod for pod in self.mirror["Pod"].values() if self._address(pod) == address), None)
+        ours = (pod for pods in self._of_slice().values() for pod in pods)
+        return next((pod for pod in ours if self._address(pod) == address), None)
 
     def serves(self, pod: Object, target: Target) -> bool:
         """It runs, and speaks the protocol on the port."""

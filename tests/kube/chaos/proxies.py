@@ -83,12 +83,9 @@ class PlayedEnvoy:
     active: dict[str, float] = field(default_factory=dict)
     """By cluster: until when requests are under way."""
     hanging: bool = False
+    routing: Routing = field(default_factory=Routing)
     _nonces: dict[ResourceType, str] = field(default_factory=dict)
     _names: dict[ResourceType, frozenset[str]] = field(default_factory=dict)
-
-    @property
-    def routing(self) -> Routing:
-        return routing_of(self.resources[ResourceType.CLUSTERS], self.resources[ResourceType.ROUTES])
 
     async def run(self) -> None:
         self.stream = next(_ids)
@@ -122,6 +119,7 @@ class PlayedEnvoy:
             return
         kept = {} if send.kind.wildcard else self.resources[send.kind]
         self.resources[send.kind] = {**kept, **found}
+        self._route()
         self.versions[send.kind] = send.version
         self.refused = "" if send.kind is ResourceType.ROUTES else self.refused
         self._ask(send.kind)
@@ -136,7 +134,11 @@ class PlayedEnvoy:
             return
         self._names[kind] = names
         self.resources[kind] = {name: item for name, item in self.resources[kind].items() if name in names}
+        self._route()
         self._ask(kind)
+
+    def _route(self) -> None:
+        self.routing = routing_of(self.resources[ResourceType.CLUSTERS], self.resources[ResourceType.ROUTES])
 
     def _ask(self, kind: ResourceType, error: str | None = None) -> None:
         self.installer.dispatch(
