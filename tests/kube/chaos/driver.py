@@ -89,9 +89,10 @@ class Driver:
         return self._observed(name) and truths.get("Ready") == "True" and truths.get("Reconciling") == "False"
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        end = self.world.fair.now() + seconds
+        loop = asyncio.get_running_loop()
+        end, at_last = self.world.fair.now() + seconds, loop.time() + 3 * seconds
         while not holds():
-            if self.world.fair.now() > end:
+            if self.world.fair.now() > end or loop.time() > at_last:
                 return False
             await asyncio.sleep(0.05)
         return True

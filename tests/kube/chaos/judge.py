@@ -48,7 +48,8 @@ class Judge:
     _reached: dict[tuple[str, str], _Reached] = field(default_factory=dict)
     _born: dict[str, float] = field(default_factory=dict)
     aborts: list[float] = field(default_factory=list)
-    """Fair seconds from an abort to the last Envoy that stopped routing."""
+    """Seconds on the slice's clock from each abort of a canary that was routed to until no Envoy did."""
+    _aborting: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def look(self) -> None:
         self.world.tick()
@@ -87,7 +88,7 @@ class Judge:
         for pod, _ in envoys:
             self._born.setdefault(uid_of(pod), self.world.now(name))
         serving = [(pod, proxy) for pod, proxy in envoys if is_ready(pod)]
-        self._canaries(name, asked, serving, status)
+        self._canaries(name, asked, serving)
         self._promoted(name, asked)
         self._served(name, asked, serving)
         self._capacity(name, asked, serving)
@@ -112,10 +113,8 @@ class Judge:
 
     # --- which canary gets what
 
-    def _canaries(
-        self, name: str, asked: Asked, envoys: list[tuple[Object, ProxyPod]], status: Mapping[str, Any]
-    ) -> None:
-        now = self.world.now(name)
+    def _canaries(self, name: str, asked: Asked, envoys: list[tuple[Object, ProxyPod]]) -> None:
+        now, routed = self.world.now(name), set[str]()
         for pod, proxy in envoys:
             if proxy.envoy is None or now - self._born[uid_of(pod)] < 2.0:
                 continue
@@ -125,9 +124,26 @@ class Judge:
                     service = _service_of(name, target.host)
                     versions = {variable(one, VERSION) for one in self.world.kubelet.behind(target) if is_ready(one)}
                     for version in sorted(versions):
+                        routed.add(version)
                         words = self._unwanted(name, asked, service, version, routing.weight)
                         key = (name, "unwanted canary", service, version, name_of(pod))
                         self._hold(key, not words, 0.3, lambda words=words: words)
+
+        self._time_aborts(name, asked, routed)
+
+    def _time_aborts(self, name: str, asked: Asked, routed: set[str]) -> None:
+        """`routed`: versions of services that canary lanes lead to."""
+        abort = str((asked.valid.canary or {}).get("abort", ""))
+        revision = asked.revisions().get(abort)
+        if revision is None or abort in asked.stable[-1:]:
+            return
+        stable = set(self._stable_versions(name).values())
+        left = {service.digest for service in revision.services.values()} - stable
+        if routed & left:
+            began = max(edit.at for edit in asked.edits if (edit.canary or {}).get("abort") == abort)
+            self._aborting.setdefault((name, abort), began)
+        elif (name, abort) in self._aborting:
+            self.aborts.append(self.world.now(name) - self._aborting.pop((name, abort)))
 
     def _unwanted(self, name: str, asked: Asked, service: str, version: str, weight: int) -> str:
         """Why this version may not have this weight; empty if it may."""

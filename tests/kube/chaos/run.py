@@ -125,6 +125,8 @@ async def _whole(run: Run, made: World) -> None:
         for name in run.slices:
             await _until(made, lambda name=name: driver.rests(name), END_SECONDS, run, name, "never settles")
         await _rest(run, made)
+        if judge.aborts:
+            run.say(f"aborts took {', '.join(f'{seconds:.1f}' for seconds in sorted(judge.aborts))} fair seconds")
     finally:
         failed = looking.done()
         looking.cancel()

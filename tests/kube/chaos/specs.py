@@ -188,14 +188,19 @@ class Editor:
     def promote(self) -> str:
         if "canary" not in self.spec:
             return ""
-        self.spec["canary"]["promote"] = self.rng.choice(self.revisions[-2:])
-        return f"promote {self.spec['canary']['promote']}"
+        return self._name("promote", self.rng.choice(self.revisions[-2:]), "abort")
 
     def abort(self) -> str:
         if "canary" not in self.spec:
             return ""
-        self.spec["canary"]["abort"] = self.rng.choice((*self.revisions[-1:], *self.revisions[-2:]))
-        return f"abort {self.spec['canary']['abort']}"
+        return self._name("abort", self.rng.choice((*self.revisions[-1:], *self.revisions[-2:])), "promote")
+
+    def _name(self, field_: str, revision: str, other: str) -> str:
+        """Both may not name the same one."""
+        self.spec["canary"][field_] = revision
+        if self.spec["canary"].get(other) == revision:
+            del self.spec["canary"][other]
+        return f"{field_} {revision}"
 
     def pause(self) -> str:
         if "canary" not in self.spec:
