@@ -59,13 +59,13 @@ class Api:
         config = yaml.safe_load(kubeconfig.read_text())
         reached = config["clusters"][0]["cluster"]
         self.server, self.token = reached["server"], config["users"][0]["user"]["token"]
-        self.ssl = ssl.create_default_context(cafile=reached["certificate-authority"])
+        self.authority = reached["certificate-authority"]
         self._manager = manager
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.token}"}
-        connector = aiohttp.TCPConnector(ssl=self.ssl, limit=0)
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self.authority), limit=0)
         self._http = aiohttp.ClientSession(self.server, headers=headers, connector=connector)
         return self
 

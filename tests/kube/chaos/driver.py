@@ -287,8 +287,8 @@ class Driver:
         some = ("deployments", "configmaps", "controllerrevisions", "services", "resilientslices")
         resources = frozenset(self.rng.choice(((), ("deployments",), (self.rng.choice(some),))))
         fault = Fault(failure, share, resources)
-        self.world.gateway.faults.append(fault)
-        self._lift(seconds, lambda: self.world.gateway.faults.remove(fault))
+        self.world.gateway.add(fault)
+        self._lift(seconds, lambda: self.world.gateway.remove(fault))
         about = ", ".join(sorted(resources)) or "everything"
         return f"{share:.0%} of the writes of {about} fail for {seconds:.0f} s: {failure.value}"
 

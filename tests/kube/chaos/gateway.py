@@ -3,16 +3,20 @@
 import asyncio
 import json
 import random
+import ssl
+import subprocess
+import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TextIO
 
 import aiohttp
 import yaml
 from aiohttp import web
-from tests.kube.chaos.api import Api
+from tests.kube.chaos.api import Api, Object
 
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"})
 HANG_SECONDS = 8.0
@@ -79,71 +83,132 @@ class Written:
     status: int
     body: str
 
+    def said(self) -> str:
+        """In a line, for people."""
+        return f"{self.method} {self.path} → {self.status} {self.body[:200]}"
+
 
 @dataclass
 class Gateway:
-    """Use `serving` as a context of the run; `kubeconfig` is the operators'."""
+    """The gateway as its own process, so that what else a run plays never delays an operator's requests."""
 
     api: Api
     port: int
     folder: Path
-    rng: random.Random
     faults: list[Fault] = field(default_factory=list)
-    writes: list[Written] = field(default_factory=list)
-    asked: int = 0
-    """Requests that were no watches and none about Leases."""
-    failed: int = 0
-    _watches: set[asyncio.Task[object]] = field(default_factory=set)
+    process: "subprocess.Popen[str] | None" = None
 
-    def kubeconfig(self, token: str) -> Path:
+    @property
+    def _written(self) -> Path:
+        return self.folder / "writes.jsonl"
+
+    def kubeconfig(self) -> Path:
+        """The operators'."""
         server = {"server": f"http://127.0.0.1:{self.port}"}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "chaos",
             "clusters": [{"name": "chaos", "cluster": server}],
-            "users": [{"name": "chaos", "user": {"token": token}}],
+            "users": [{"name": "chaos", "user": {"token": self.api.token}}],
             "contexts": [{"name": "chaos", "context": {"cluster": "chaos", "user": "chaos"}}],
         }
         path = self.folder / "operators.kubeconfig"
         path.write_text(yaml.safe_dump(config))
         return path
 
-    async def start(self) -> web.ServerRunner:
-        connector = aiohttp.TCPConnector(ssl=self.api.ssl, limit=0)
-        timeout = aiohttp.ClientTimeout(total=None)
-        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-        runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=0.2)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        return runner
+    def start(self, seed: str) -> None:
+        self._written.touch()
+        command = [
+            sys.executable,
+            "-m",
+            __name__,
+            str(self.port),
+            self.api.server,
+            self.api.authority,
+            str(self._written),
+            seed,
+        ]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
 
-    async def stop(self, runner: web.ServerRunner) -> None:
-        self.cut_watches()
-        await self._http.close()
-        await runner.cleanup()
+    def stop(self) -> None:
+        if self.process is not None and self.process.stdin is not None and self.process.stdout is not None:
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process.wait(30)
+
+    def add(self, fault: Fault) -> None:
+        self.faults.append(fault)
+        self._tell_faults()
+
+    def remove(self, fault: Fault) -> None:
+        self.faults.remove(fault)
+        self._tell_faults()
 
     def cut_watches(self) -> None:
+        self._tell({"cut": True})
+
+    def _tell_faults(self) -> None:
+        self._tell({"faults": [[one.failure.value, one.share, sorted(one.resources)] for one in self.faults]})
+
+    def _tell(self, command: Object) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def mark(self) -> int:
+        """A place among the writes: what comes after it is what happens from now on."""
+        return self._written.stat().st_size
+
+    def writes(self, since: int = 0) -> list[Written]:
+        with self._written.open() as file:
+            file.seek(since)
+            return [Written(**json.loads(line)) for line in file if line.endswith("\n")]
+
+
+class _Server:
+    def __init__(self, server: str, authority: str, written: TextIO, rng: random.Random) -> None:
+        self._server, self._written, self._rng = server, written, rng
+        self._faults: list[Fault] = []
+        self._watches: set[asyncio.Task[object]] = set()
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=authority), limit=0)
+        timeout = aiohttp.ClientTimeout(total=None)
+        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+
+    async def close(self) -> None:
+        self._cut()
+        await self._http.close()
+
+    def told(self, command: Object) -> None:
+        if "faults" in command:
+            told = command["faults"]
+            self._faults = [Fault(Failure(failure), share, frozenset(about)) for failure, share, about in told]
+        if "cut" in command:
+            self._cut()
+
+    def _cut(self) -> None:
         for task in self._watches:
             task.cancel()
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         writes = request.method not in ("GET", "HEAD")
         parts = request.path.split("/")
         resource = parts[parts.index("namespaces") + 2] if "namespaces" in parts and len(parts) > 5 else ""
-        if "leases" in parts:
+        if resource == "leases":
             return await self._pass(request, body)
-        self.asked += "watch=" not in request.query_string
         fault = self._struck(resource) if writes else None
         if fault is not None:
-            self.failed += 1
             return await self._fail(request, body, fault)
         return await self._pass(request, body, note=writes)
 
     def _struck(self, resource: str) -> Fault | None:
-        for fault in self.faults:
-            if (not fault.resources or resource in fault.resources) and self.rng.random() < fault.share:
+        for fault in self._faults:
+            if (not fault.resources or resource in fault.resources) and self._rng.random() < fault.share:
                 return fault
         return None
 
@@ -167,7 +232,7 @@ class Gateway:
         self, request: web.BaseRequest, body: bytes, *, note: bool = False, answer: bool = True
     ) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
-        url = self.api.server + request.path_qs
+        url = self._server + request.path_qs
         try:
             async with self._http.request(request.method, url, data=body or None, headers=headers) as found:
                 if "watch=" in request.query_string:
@@ -177,7 +242,9 @@ class Gateway:
             return web.json_response({"message": str(error)}, status=502)
         if note:
             text = body.decode(errors="replace")
-            self.writes.append(Written(time.time(), request.method, request.path_qs, found.status, text))
+            line = Written(time.time(), request.method, request.path_qs, found.status, text)
+            self._written.write(json.dumps(asdict(line)) + "\n")
+            self._written.flush()
         passed = {name: value for name, value in found.headers.items() if name.lower() not in _HOP}
         if found.headers.get("Content-Encoding"):
             passed["Content-Encoding"] = found.headers["Content-Encoding"]
@@ -205,9 +272,26 @@ class Gateway:
         return response
 
 
-def said_of(written: Written) -> str:
-    """A line about a write, for people."""
-    words = written.body
-    with suppress(ValueError):
-        words = json.dumps(json.loads(words))
-    return f"{written.method} {written.path} → {written.status} {words[:200]}"
+async def _run(port: int, server: _Server) -> None:
+    """Until standard input ends, which has commands."""
+    runner = web.ServerRunner(web.Server(server.serve, access_log=None), shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print("started", flush=True)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        server.told(json.loads(line))
+    await server.close()
+    await runner.cleanup()
+
+
+async def _main() -> None:
+    port, address, authority, written, seed = sys.argv[1:]
+    with Path(written).open("a") as file:
+        await _run(int(port), _Server(address, authority, file, random.Random(seed)))
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -75,7 +75,7 @@ class Judge:
             self._told.discard(key)
             return
         since = self._since.setdefault(key, now)
-        if now - since >= seconds and key not in self._told and not self.world.hindered(key[0]):
+        if now - since >= seconds and key not in self._told:
             self._told.add(key)
             self._find(key[0], key[1], f"{' '.join(key[2:])}: {words()} (for {now - since:.1f} s)")
 

@@ -14,7 +14,7 @@ from tests.kube.chaos.objects import deleting, is_ready, labels_of, listens, mai
 from tests.kube.chaos.proxies import ProxyPod
 from tests.kube.chaos.routing import Target
 
-SWEEP_SECONDS = 0.05
+SWEEP_SECONDS = 0.08
 STOP_SECONDS = 1.6
 """From the request to end to the end: longer than names take to be looked up again."""
 MOUNT_SECONDS = (0.5, 4.0)

@@ -12,14 +12,13 @@ from typing import Any, TextIO
 
 from tests.kube.chaos.driver import Driver
 from tests.kube.chaos.ending import leftovers
-from tests.kube.chaos.gateway import said_of
 from tests.kube.chaos.judge import Finding, Judge
 from tests.kube.chaos.objects import is_ready, labels_of, name_of, variable
 from tests.kube.chaos.operators import tail
 from tests.kube.chaos.specs import beginnings
 from tests.kube.chaos.world import World, world
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.15
 BEGIN_SECONDS = 120.0
 END_SECONDS = 120.0
 REST_SECONDS = 6.0
@@ -59,7 +58,7 @@ class Run:
         if world_ is not None and found is not None:
             parts += [f"     spec: {json.dumps(found['spec'])}", f"     status: {json.dumps(found.get('status'))}"]
             parts += [f"     {line}" for line in _pods(world_, finding.slice_)]
-            parts += [f"     wrote: {said_of(one)}" for one in world_.gateway.writes[-12:]]
+            parts += [f"     wrote: {one.said()}" for one in world_.gateway.writes()[-12:]]
         if world_ is not None:
             for one in world_.operators.processes:
                 parts += [f"     {one.name}: {line[:300]}" for line in tail(one.log, 8).splitlines()]
@@ -162,11 +161,11 @@ async def _rest(run: Run, made: World) -> None:
     while any(leftovers(made)) and made.fair.now() < end:
         await asyncio.sleep(0.2)
     await asyncio.sleep(3.0)
-    before = len(made.gateway.writes)
+    before = made.gateway.mark()
     await asyncio.sleep(REST_SECONDS)
-    written = made.gateway.writes[before:]
+    written = made.gateway.writes(before)
     if written:
-        lines = "\n".join(said_of(one) for one in written[:20])
+        lines = "\n".join(one.said() for one in written[:20])
         run.found(Finding(made.fair.now(), "", "writes at rest", f"{len(written)} in {REST_SECONDS:.0f} s:\n{lines}"))
     for name, words in leftovers(made):
         run.found(Finding(made.fair.now(), name, "left over", words))

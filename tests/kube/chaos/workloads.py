@@ -23,7 +23,7 @@ from tests.kube.chaos.objects import (
     uid_of,
 )
 
-SWEEP_SECONDS = 0.05
+SWEEP_SECONDS = 0.08
 DEADLINE_SECONDS = 8.0
 """In place of minutes."""
 OLD_SETS = 2

@@ -90,9 +90,10 @@ async def world(seed: int, network: str, folder: Path) -> AsyncIterator[World]:
         fair = stack.enter_context(FairClock())
         api = await stack.enter_async_context(Api(plane.kubeconfig, "kube-controller-manager"))
         mirror = Mirror(api)
-        gateway = Gateway(await stack.enter_async_context(Api(plane.operators, "gateway")), free_port(), folder, rng)
-        stack.push_async_callback(gateway.stop, await gateway.start())
-        operators = Operators(gateway.kubeconfig(gateway.api.token), folder, NAMESPACE)
+        gateway = Gateway(Api(plane.operators, "gateway"), free_port(), folder)
+        await asyncio.to_thread(gateway.start, f"{seed} gateway")
+        stack.callback(gateway.stop)
+        operators = Operators(gateway.kubeconfig(), folder, NAMESPACE)
         stack.callback(operators.stop)
         pods = folder / "pods"
         kubelet = Kubelet(api, mirror, rng, pods, network)
