@@ -14,17 +14,20 @@ from resilientslice.api.validation import parse_slice
 from resilientslice.render.revision import revision_of
 
 TIMEOUT = "800ms"
+GRACE = "2s"
+"""Of all pods: what they call outlives them by as much."""
 STEPS = [{"weight": 10, "hold": "2s"}, {"weight": 50, "hold": "2s"}]
 
 
 def service(name: str, **fields: object) -> Object:
-    return {"name": name, "image": f"example.org/{name}:1", "port": 8080, "replicas": 2, **fields}
+    some: Object = {"name": name, "image": f"example.org/{name}:1", "port": 8080, "replicas": 2}
+    return {**some, "terminationGracePeriod": GRACE, **fields}
 
 
 def beginnings() -> dict[str, Object]:
     """Specs by name. They differ in how a revision gets its traffic, in stores, protocol and autoscaling."""
     web = service("web", expose={"pathPrefix": "/"}, dependsOn=["api"])
-    worker: Object = {"name": "worker", "image": "example.org/worker:1", "replicas": 1}
+    worker: Object = {"name": "worker", "image": "example.org/worker:1", "replicas": 1, "terminationGracePeriod": GRACE}
     one: Object = {"proxy": {"replicas": 2}, "resilience": {"timeout": TIMEOUT}}
     redis = {"redis": {"managed": {"storage": "1Gi", "storageClassName": GROWS}}}
     postgres = {"postgres": {"managed": {"storage": "1Gi", "storageClassName": FIXED}}}
