@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -83,9 +84,12 @@ class Written:
     status: int
     body: str
 
-    def said(self) -> str:
-        """In a line, for people."""
-        return f"{self.method} {self.path} → {self.status} {self.body[:200]}"
+    def said(self, others: "Sequence[Written]" = ()) -> str:
+        """In a line, for people: from where it differs from the last one of `others` about the same object."""
+        before = [one.body for one in others if one.path == self.path and one.at < self.at][-1:]
+        pairs = zip(self.body, before[0], strict=False) if before else ()
+        same = next((place for place, (new, old) in enumerate(pairs) if new != old), 0)
+        return f"{self.method} {self.path} → {self.status} {self.body[max(0, same - 40) :][:300]}"
 
 
 @dataclass

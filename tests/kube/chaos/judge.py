@@ -11,6 +11,7 @@ from tests.kube.chaos.api import Object
 from tests.kube.chaos.asked import Asked, Edit
 from tests.kube.chaos.objects import condition, deleting, is_ready, labels_of, listens, name_of, uid_of, variable
 from tests.kube.chaos.proxies import ProxyPod
+from tests.kube.chaos.routing import Routing
 from tests.kube.chaos.world import World
 
 SETTLE_SECONDS = 3.0
@@ -18,6 +19,7 @@ SETTLE_SECONDS = 3.0
 POLL_SECONDS = 13.0
 """The same for what only Envoys know and nothing announces: they are asked every ten seconds."""
 VERSION = "RSLICE_VERSION"
+UNNAMED = "API's refusal unnamed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,22 @@ class Judge:
     drawn: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     _since: dict[tuple[str, ...], float] = field(default_factory=dict)
     _told: set[tuple[str, ...]] = field(default_factory=set)
+    _asked: set[tuple[str, ...]] = field(default_factory=set)
+    """What was looked at in this round."""
     _reached: dict[tuple[str, str], _Reached] = field(default_factory=dict)
     _born: dict[str, float] = field(default_factory=dict)
-    aborts: list[float] = field(default_factory=list)
-    """Seconds on the slice's clock from each abort of a canary that was routed to until no Envoy did."""
+    aborts: list[tuple[float, str]] = field(default_factory=list)
+    """Seconds on the slice's clock from each abort of a canary that was routed to until no Envoy did, and its name."""
     _aborting: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def look(self) -> None:
         self.world.tick()
+        self._asked.clear()
         for name, asked in self.world.asked.items():
             if asked.edits and self.world.slice(name) is not None:
                 self._slice(name, asked)
+        for key in [key for key in self._since if key not in self._asked and key[1] != UNNAMED]:
+            del self._since[key]  # what it was about is gone
         for words in self.world.operators.ended:
             if "could not be renewed" not in words:  # a machine that is too busy
                 self._find("", "operator ended", words)
@@ -70,6 +77,7 @@ class Judge:
     def _hold(self, key: tuple[str, ...], ok: bool, seconds: float, words: Callable[[], str]) -> None:
         """A finding once `ok` was false for longer than `seconds` without a break; told once until it is true again."""
         now = self.world.now(key[0])
+        self._asked.add(key)
         if ok:
             self._since.pop(key, None)
             self._told.discard(key)
@@ -137,13 +145,18 @@ class Judge:
         revision = asked.revisions().get(abort)
         if revision is None or abort in asked.stable[-1:]:
             return
-        stable = set(self._stable_versions(name).values())
-        left = {service.digest for service in revision.services.values()} - stable
+        others = {
+            service.digest
+            for other in asked.revisions().values()
+            if other.name != abort
+            for service in other.services.values()
+        }
+        left = {service.digest for service in revision.services.values()} - others
         if routed & left:
             began = max(edit.at for edit in asked.edits if (edit.canary or {}).get("abort") == abort)
             self._aborting.setdefault((name, abort), began)
         elif (name, abort) in self._aborting:
-            self.aborts.append(self.world.now(name) - self._aborting.pop((name, abort)))
+            self.aborts.append((self.world.now(name) - self._aborting.pop((name, abort)), abort))
 
     def _unwanted(self, name: str, asked: Asked, service: str, version: str, weight: int) -> str:
         """Why this version may not have this weight; empty if it may."""
@@ -156,6 +169,9 @@ class Judge:
             for revision in asked.revisions().values()
             if service in revision.services and revision.services[service].digest == version
         ]
+        promotes = _phase(self.world.slice(name) or {}) == "Promoting"
+        if promotes and any(asked.may_be_stable(owner) for owner in owners):
+            return ""  # it was promoted, and another one since: it goes on serving until stable has followed that
         most = [found for found in (asked.most_weight(owner, now) for owner in owners) if found is not None]
         if not most:
             return f"an Envoy routes to {version} (of {', '.join(owners) or 'nobody knows'}), which nobody asks for"
@@ -195,6 +211,9 @@ class Judge:
         return any(self.excused.get(key, 0.0) > now for key in ((name, service), (name, "")))
 
     def _served(self, name: str, asked: Asked, envoys: list[tuple[Object, ProxyPod]]) -> None:
+        lanes = {lane for _, proxy in envoys if proxy.envoy is not None for lane in proxy.envoy.routing.lanes}
+        for key in [key for key in self._reached if key[0] == name and " " not in key[1] and key[1] not in lanes]:
+            del self._reached[key]
         for pod, proxy in envoys:
             if proxy.envoy is None:
                 continue
@@ -213,8 +232,9 @@ class Judge:
                 )
                 reached = self._reached.setdefault((name, lane), _Reached())
                 reached.served |= good
-                zero = _replicas(asked.valid, service) == 0
-                ok = good or not reached.served or zero or self._excused(name, service)
+                drawn_away = routing.weight == 100 and lane in routing.stables() and _has_canary(routing, name, service)
+                idle = drawn_away or _replicas(asked.valid, service) == 0
+                ok = good or not reached.served or idle or self._excused(name, service)
                 patience = 4.0 if lane.endswith("-canary") else 1.0
                 self._hold(
                     (name, "nobody serves", lane, name_of(pod)),
@@ -441,7 +461,7 @@ class Judge:
         """A refusal by the API server that lasts is in the status. By fair time: this slice's clock stands still."""
         faults = [fault for fault in self.world.gateway.faults if fault.share == 1.0 and fault.said()]
         undone = list(self._undone(name, asked.valid)) if faults and self.world.leader else []
-        key = (name, "API's refusal unnamed")
+        key = (name, UNNAMED)
         text = " ".join(
             str(one.get("message", ""))
             for one in (found.get("status") or {}).get("conditions") or ()
@@ -458,6 +478,11 @@ class Judge:
             self._find(name, key[1], f"{faults[0].said()!r} for {now - since:.0f} s, {undone}; status says {text!r}")
 
 
+def _phase(found: Mapping[str, Any]) -> str:
+    """Of the canary, as the status says."""
+    return str(((found.get("status") or {}).get("canary") or {}).get("phase", ""))
+
+
 def _truth(found: Mapping[str, Any], kind: str) -> str:
     return str(condition(found, kind).get("status", ""))
 
@@ -465,6 +490,12 @@ def _truth(found: Mapping[str, Any], kind: str) -> str:
 def _service_of(name: str, host: str) -> str:
     """`s0-api-canary.chaos.svc…` → `api`."""
     return host.partition(".")[0].removeprefix(f"{name}-").rpartition("-")[0]
+
+
+def _has_canary(routing: Routing, name: str, service: str) -> bool:
+    """A lane of the service leads to a canary, which takes all that is drawn at 100."""
+    hosts = {target.host for cluster in routing.canaries() for target in routing.targets[cluster]}
+    return any(_service_of(name, host) == service for host in hosts)
 
 
 def _entry(edit: Edit, service: str) -> Mapping[str, Any] | None:

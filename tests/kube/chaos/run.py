@@ -125,7 +125,8 @@ async def _whole(run: Run, made: World) -> None:
             await _until(made, lambda name=name: driver.rests(name), END_SECONDS, run, name, "never settles")
         await _rest(run, made)
         if judge.aborts:
-            run.say(f"aborts took {', '.join(f'{seconds:.1f}' for seconds in sorted(judge.aborts))} fair seconds")
+            took = ", ".join(f"{seconds:.1f} ({name})" for seconds, name in sorted(judge.aborts))
+            run.say(f"aborts took {took} fair seconds")
     finally:
         failed = looking.done()
         looking.cancel()
@@ -165,7 +166,7 @@ async def _rest(run: Run, made: World) -> None:
     await asyncio.sleep(REST_SECONDS)
     written = made.gateway.writes(before)
     if written:
-        lines = "\n".join(one.said() for one in written[:20])
+        lines = "\n".join(one.said(made.gateway.writes()) for one in written[:20])
         run.found(Finding(made.fair.now(), "", "writes at rest", f"{len(written)} in {REST_SECONDS:.0f} s:\n{lines}"))
     for name, words in leftovers(made):
         run.found(Finding(made.fair.now(), name, "left over", words))
