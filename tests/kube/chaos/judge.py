@@ -9,7 +9,17 @@ from typing import Any
 
 from tests.kube.chaos.api import Object
 from tests.kube.chaos.asked import Asked, Edit
-from tests.kube.chaos.objects import condition, deleting, is_ready, labels_of, listens, name_of, uid_of, variable
+from tests.kube.chaos.objects import (
+    condition,
+    deleting,
+    is_ready,
+    labels_of,
+    listens,
+    name_of,
+    serving,
+    uid_of,
+    variable,
+)
 from tests.kube.chaos.proxies import ProxyPod
 from tests.kube.chaos.routing import Routing
 from tests.kube.chaos.world import World
@@ -95,13 +105,13 @@ class Judge:
         envoys = [(pod, proxy) for pod, proxy in self.world.kubelet.proxies(name) if not deleting(pod)]
         for pod, _ in envoys:
             self._born.setdefault(uid_of(pod), self.world.now(name))
-        serving = [(pod, proxy) for pod, proxy in envoys if is_ready(pod)]
-        self._canaries(name, asked, serving)
+        ready = [(pod, proxy) for pod, proxy in envoys if is_ready(pod)]
+        self._canaries(name, asked, ready)
         self._promoted(name, asked)
-        self._served(name, asked, serving)
-        self._capacity(name, asked, serving)
-        self._claims(name, asked, found, serving)
-        self._weights(name, status, serving)
+        self._served(name, asked, ready)
+        self._capacity(name, asked, ready)
+        self._claims(name, asked, found, ready)
+        self._weights(name, status, ready)
 
     def _note(self, asked: Asked, status: Mapping[str, Any]) -> None:
         """What the operator is known to have seen and done."""
@@ -130,7 +140,7 @@ class Judge:
             for cluster in sorted(routing.canaries()):
                 for target in routing.targets[cluster]:
                     service = _service_of(name, target.host)
-                    versions = {variable(one, VERSION) for one in self.world.kubelet.behind(target) if is_ready(one)}
+                    versions = {variable(one, VERSION) for one in serving(self.world.kubelet.behind(target))}
                     for version in sorted(versions):
                         routed.add(version)
                         words = self._unwanted(name, asked, service, version, routing.weight)
