@@ -52,9 +52,9 @@ class _Reached:
 class Judge:
     world: World
     on_finding: Callable[[Finding], None]
+    on_news: Callable[[str], None]
     excused: dict[tuple[str, str], float] = field(default_factory=dict)
     """Slice and service → until when (fair seconds) its pods may be missing: somebody else took them away."""
-    drawn: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     _since: dict[tuple[str, ...], float] = field(default_factory=dict)
     _told: set[tuple[str, ...]] = field(default_factory=set)
     _asked: set[tuple[str, ...]] = field(default_factory=set)
@@ -63,6 +63,7 @@ class Judge:
     _born: dict[str, float] = field(default_factory=dict)
     aborts: list[tuple[float, str]] = field(default_factory=list)
     """Seconds on the slice's clock from each abort of a canary that was routed to until no Envoy did, and its name."""
+    _words: dict[tuple[str, str], str] = field(default_factory=dict)
     _aborting: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -112,6 +113,22 @@ class Judge:
         self._capacity(name, asked, ready)
         self._claims(name, asked, found, ready)
         self._weights(name, status, ready)
+        self._tell(name, status, ready)
+
+    def _tell(self, name: str, status: Mapping[str, Any], envoys: list[tuple[Object, ProxyPod]]) -> None:
+        """Each change of what matters, in a line each, for whoever reads the account."""
+        canary, revision = status.get("canary") or {}, status.get("revision") or {}
+        truths = [f"{one['type']}={one['status']}/{one['reason']}" for one in status.get("conditions") or ()]
+        said = (
+            f"{status.get('observedGeneration')} {status.get('phase')} stable {revision.get('stable')} canary"
+            f" {revision.get('canary') or 'none'} {canary.get('phase')} {canary.get('weight')}: {canary.get('message')}"
+            f" [{' '.join(truths[:3])}]"
+        )
+        routes = {proxy.envoy.routing.said() for _, proxy in envoys if proxy.envoy is not None}
+        for kind, words in (("status", said), ("Envoys", " | ".join(sorted(routes)))):
+            if self._words.get((name, kind)) != words:
+                self._words[(name, kind)] = words
+                self.on_news(f"{name} {kind}: {words}")
 
     def _note(self, asked: Asked, status: Mapping[str, Any]) -> None:
         """What the operator is known to have seen and done."""

@@ -36,6 +36,14 @@ class Routing:
     lanes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
 
+    def said(self) -> str:
+        """In a line, for people: `30 % web-stable → s-web-stable:8080`."""
+        lanes = []
+        for lane, members in sorted(self.lanes.items()):
+            places = [f"{t.host.partition('.')[0]}:{t.port}" for one in members for t in self.targets.get(one, ())]
+            lanes.append(f"{lane} → {', '.join(places)}")
+        return f"{self.weight} % {'; '.join(lanes)}"
+
     def members(self) -> frozenset[str]:
         return frozenset(member for members in self.lanes.values() for member in members)
 

@@ -44,6 +44,10 @@ class Run:
         self.log.write(line + "\n")
         self.log.flush()
 
+    def news(self, words: str) -> None:
+        """In the log alone: the actions before a finding are told without it."""
+        self.log.write(f"{time.monotonic() - self.began:7.1f}      · {words}\n")
+
     def found(self, finding: Finding) -> None:
         self.findings.append(finding)
         self.say(f"!!!! {finding.slice_} {finding.rule}: {finding.words}")
@@ -81,13 +85,9 @@ def _pods(world_: World, name: str) -> list[str]:
             continue
         routing = envoy.routing
         good = installer.state.good.digest[:10] if installer.state.good else "nothing"
-        lanes = {
-            lane: [f"{t.host.partition('.')[0]}:{t.port}" for m in members for t in routing.targets.get(m, ())]
-            for lane, members in routing.lanes.items()
-        }
         lines.append(
             f"Envoy of {name_of(pod)} ready={is_ready(pod)} image {envoy.image} runs {good} epoch"
-            f" {list(installer.state.floor)} weight {routing.weight} lanes {json.dumps(lanes)}"
+            f" {list(installer.state.floor)} {routing.said()}"
             f" refused {envoy.refused!r}"
         )
     return lines
@@ -107,7 +107,7 @@ async def chaos(seed: int, steps: int, *, folder: Path, network: str, out: Path,
 
 
 async def _whole(run: Run, made: World) -> None:
-    judge = Judge(made, run.found)
+    judge = Judge(made, run.found, run.news)
     driver = Driver(made, judge, random.Random(f"{run.seed} actions"), run.say)
     looking = asyncio.create_task(_looking(judge, run))
     try:
