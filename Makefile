@@ -91,6 +91,10 @@ fuzz: install ## Requests made from the OpenAPI documents (EXAMPLES=300 an opera
 hostile: install ## 100,000 hostile requests to the services; memory must stay flat (REQUESTS=n, SEED=n)
 	@$(BIN)/python -m scripts.hostile $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: chaos
+chaos: install ## Random edits, accidents and deaths against the real operator and API server (SEED=n STEPS=200)
+	@$(BIN)/python -m tests.kube.chaos $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
+
 .PHONY: bench
 bench: install ## Measure, as ratios in one run (PARTS="proxy stall" for some of it)
 	@$(BIN)/python -m scripts.bench $(PARTS)
