@@ -25,7 +25,14 @@ from resilientslice.fleet.reports import (
     Unreachable,
     doubt,
 )
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, SilentAgent
+from resilientslice.reconcile.observed import (
+    EjectedHost,
+    Proxies,
+    Refusal,
+    SilentAgent,
+    with_refusal,
+    without_refusal,
+)
 from resilientslice.render.names import Track
 
 MOST_EJECTED = 512
@@ -33,8 +40,6 @@ MOST_EJECTED = 512
 _CANARY = f"-{Track.CANARY}"
 _SERVICES = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,30}}[a-z0-9])?-({Track.STABLE}|{Track.CANARY})")
 _ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
-MOST_REFUSALS = 4
-"""Of one Envoy that are remembered: of what is wanted, of what it falls back to, and of those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +167,11 @@ def pushed(member: Member, digest: str, epoch: Epoch, outcome: Outcome) -> Membe
     match outcome:
         case Accepted():
             held = max(member.held, epoch)
-            refused = _without(member.refused, digest)
+            refused = without_refusal(member.refused, digest)
             return replace(member, acked=digest, offered=digest, refused=refused, held=held, trouble="")
         case Rejected(words, kind, serving):
             said = f"{kind}: {words}" if kind else words
-            refused = _with(member.refused, digest, said)
+            refused = with_refusal(member.refused, digest, said)
             return replace(member, acked=serving, offered=serving, refused=refused, trouble="")
         case Unanswered():
             return replace(member, offered=digest, held=max(member.held, epoch), trouble="")
@@ -198,9 +203,9 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
     if asked != member.asked:
         return member
     settled = snapshot.digest == snapshot.acked and snapshot.envoy.connected > 0
-    why, refused = snapshot.rejected, _without(member.refused, snapshot.acked)
+    why, refused = snapshot.rejected, without_refusal(member.refused, snapshot.acked)
     if why is not None:
-        refused = _with(refused, why.digest, f"{why.type}: {why.message}")
+        refused = with_refusal(refused, why.digest, f"{why.type}: {why.message}")
     return replace(
         member,
         acked=snapshot.acked if settled else "",
@@ -209,15 +214,6 @@ def polled(member: Member, snapshot: Snapshot, at: float, asked: int) -> Member:
         held=snapshot.epoch,
         fresh=True,
     )
-
-
-def _with(refused: Mapping[str, str], digest: str, words: str) -> Mapping[str, str]:
-    kept = {**_without(refused, digest), digest: words}
-    return dict(list(kept.items())[-MOST_REFUSALS:])
-
-
-def _without(refused: Mapping[str, str], digest: str) -> Mapping[str, str]:
-    return {other: words for other, words in refused.items() if other != digest} if digest in refused else refused
 
 
 def _kept(snapshot: Snapshot) -> Snapshot:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from resilientslice.local.process import Command
 from resilientslice.local.report import Journal
 from resilientslice.local.stores import package_folder
 from resilientslice.local.supervisor import Report, Supervised
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal
+from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, with_refusal, without_refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap
 from resilientslice.render.names import Track
@@ -35,7 +35,6 @@ CONCURRENCY = 2
 FLUSH_MILLISECONDS = 500
 """Envoy writes its access log this often; the view follows it."""
 GRACE_SECONDS = 5.0
-MOST_REFUSALS = 4
 TERM_FILE = "term.json"
 
 
@@ -78,7 +77,7 @@ class Proxy:
         self, folder: StateFolder, ledger: Ledger, journal: Journal, changed: Callable[[], None], *, sockets: Path
     ) -> None:
         self.rejected = ""
-        self.refused: dict[str, str] = {}
+        self.refused: Mapping[str, str] = {}
         self.sockets = sockets
         self.access_log = folder.logs / "access.log"
         self._folder = folder
@@ -141,13 +140,12 @@ class Proxy:
         if not result.accepted:
             return self._is_refused(config.digest, f"{result.type} {result.path} {result.message}".strip())
         self.rejected = ""
-        self.refused.pop(config.digest, None)
+        self.refused = without_refusal(self.refused, config.digest)
         return True
 
     def _is_refused(self, digest: str, words: str) -> bool:
         self.rejected = words
-        self.refused.pop(digest, None)
-        self.refused = dict([*self.refused.items(), (digest, words)][-MOST_REFUSALS:])
+        self.refused = with_refusal(self.refused, digest, words)
         return False
 
     def state(self, acked: str) -> Proxies:

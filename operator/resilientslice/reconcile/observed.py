@@ -94,6 +94,21 @@ class SilentAgent:
     broken: bool = False
 
 
+MOST_REFUSALS = 4
+"""Of one Envoy that are remembered: of what is wanted, of what it falls back to, and of those before."""
+
+
+def with_refusal(refused: Mapping[str, str], digest: str, words: str) -> Mapping[str, str]:
+    """What an Envoy refused (digest → words, the newest last), with one more refusal."""
+    kept = {**without_refusal(refused, digest), digest: words}
+    return dict(list(kept.items())[-MOST_REFUSALS:])
+
+
+def without_refusal(refused: Mapping[str, str], digest: str) -> Mapping[str, str]:
+    """The same once it has accepted that configuration."""
+    return {other: words for other, words in refused.items() if other != digest} if digest in refused else refused
+
+
 @dataclass(frozen=True, slots=True)
 class Proxies:
     """The slice's Envoys."""
