@@ -143,7 +143,14 @@ def _promoting(state: State, wanted: Wanted, signals: Signals, now: float) -> Tr
         return transitions.move_back(state, now)
     if state.live and signals.canary_healthy != state.canary:
         return transitions.withdraw(state, now, ", ".join(signals.canary_pending))
-    return None
+    return transitions.take_back(state, now) if _is_back(state, signals) else None
+
+
+def _is_back(state: State, signals: Signals) -> bool:
+    """A canary that lost its hosts in its promotion has all of them again. Stable is half of either revision, so that
+    is where requests are served best."""
+    known = signals.acked == state.traffic and not signals.canary_unfound
+    return state.exposed and not state.live and known and signals.canary_ready == state.canary
 
 
 def _may_retarget(state: State, wanted: Wanted) -> bool:

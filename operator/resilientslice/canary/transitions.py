@@ -52,6 +52,12 @@ def withdraw(state: State, now: float, pending: str) -> Transition:
     )
 
 
+def take_back(state: State, now: float) -> Transition:
+    """In a promotion, a canary that was withdrawn carries all requests again."""
+    after = enter(state, now, Phase.PROMOTING, state.reason, weight=100, live=True)
+    return after, normal("CanaryReady", f"{state.canary} is ready again and serves until {state.stable} is rolled out")
+
+
 def abort(state: State, cause: str, now: float) -> Transition:
     after = _ended(remember_abortion(state, state.canary, cause), Reason.ABORTED, now)
     return after, warning("CanaryAborted", f"{state.canary} aborted: {cause}; {state.stable} serves")

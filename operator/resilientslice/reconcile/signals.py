@@ -109,11 +109,12 @@ def uncounted(workloads: Workloads, services: Iterable[str], asked: Asked) -> tu
     )
 
 
-def rolled_out(workloads: Workloads, revision: Revision, service: str) -> bool:
-    """No stable pod of another template serves any more, for sure."""
+def mostly_rolled_out(workloads: Workloads, revision: Revision, service: str) -> bool:
+    """For sure, as many stable pods of the revision are ready as there are of others, which are on their way out."""
     workload = workloads.get((service, Track.STABLE))
-    digest = revision.services[service].digest
-    return workload is not None and workload.digest == digest and workload.counted and workload.outdated == 0
+    if workload is None or workload.digest != revision.services[service].digest or not workload.counted:
+        return False
+    return workload.outdated <= workload.surely_ready
 
 
 def _stable_pending(memory: Memory, observed: Observed, moved: Iterable[str], asked: Asked) -> tuple[str, ...]:

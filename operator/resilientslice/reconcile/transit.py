@@ -11,7 +11,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase, State
 from resilientslice.reconcile.memory import Memory
 from resilientslice.reconcile.observed import Observed
-from resilientslice.reconcile.signals import asked_of, pending, rolled_out
+from resilientslice.reconcile.signals import asked_of, mostly_rolled_out, pending
 from resilientslice.render.leaving import grace_seconds, in_transit, kept, removed_services
 from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision, moved_services
@@ -109,7 +109,7 @@ def _gone_until(memory: Memory, rolled_at: float) -> float:
 
 
 def _aims(before: Memory, stable: Revision, observed: Observed) -> dict[str, Target]:
-    """The former port as long as pods listen there; then the new one, until every Envoy knows it."""
+    """The former port as long as most pods listen there; then the new one, until every Envoy knows it."""
     aims = dict(before.aims)
     if _protected(before) and stable.name != before.stable.name:
         for name in sorted(moved_services(before.stable, stable)):
@@ -121,8 +121,9 @@ def _aims(before: Memory, stable: Revision, observed: Observed) -> dict[str, Tar
 
 
 def _aim(name: str, aim: Target, stable: Revision, observed: Observed) -> Target | None:
+    """A canary carries all requests meanwhile. If it is lost, stable serves with as many pods as can be reached."""
     own = target_of(stable.services[name].spec) if name in stable.services else None
-    return own if own is None or rolled_out(observed.workloads, stable, name) else aim
+    return own if own is None or mostly_rolled_out(observed.workloads, stable, name) else aim
 
 
 def _sizes(

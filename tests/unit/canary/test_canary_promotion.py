@@ -102,10 +102,19 @@ def test_an_envoy_that_comes_while_it_drains_is_waited_for_and_drained_in_full(s
     assert canary.wait(0.1).state.phase is Phase.IDLE
 
 
-def test_a_canary_that_dies_during_promotion_hands_over_early(scenario):
+def test_a_canary_that_dies_during_promotion_serves_again_once_it_is_back(scenario):
     canary = scenario().see(stable_ready=False).want(NEXT, weight=100).see(healthy=False)
-    assert (canary.at(), canary.state.stable) == ((Phase.PROMOTING, 0), NEXT)
-    assert canary.see(healthy=True).at() == (Phase.PROMOTING, 0)
+    assert (canary.at(), canary.state.stable, canary.state.live) == ((Phase.PROMOTING, 0), NEXT, False)
+    assert canary.see(healthy=True, acknowledged=False).at() == (Phase.PROMOTING, 0), "some Envoy may still route there"
+    canary.see(hidden=("payments",), acknowledged=True)
+    assert canary.at() == (Phase.PROMOTING, 0), "not every Envoy knows a host of it"
+    canary.see(hidden=())
+    assert (canary.at(), canary.state.live, canary.reasons[-1]) == ((Phase.PROMOTING, 100), True, "CanaryReady")
+    assert canary.see(stable_ready=True).wait(1).at() == (Phase.IDLE, 0)
+
+
+def test_a_canary_that_stays_dead_during_promotion_hands_over_early(scenario):
+    canary = scenario().see(stable_ready=False).want(NEXT, weight=100).see(healthy=False)
     assert canary.see(stable_ready=True).wait(1).at() == (Phase.IDLE, 0)
 
 
