@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 from scripts.bench_operator.simulation import fake_address
-from tests.unit.fleet.fake_agents import FakeAgent
+from tests.unit.envoys.fake_agents import FakeAgent
 
 from resilientslice.agent.guard import Guard
 from resilientslice.agent.keys import KeyRing

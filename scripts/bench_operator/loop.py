@@ -15,7 +15,7 @@ from scripts.bench_operator.controlplane import control_plane
 from scripts.bench_operator.stage import NAME, NEW, OLD, Sizes, document
 from tests.kube.pass_world import World
 
-from resilientslice.cluster.objects import AT_ONCE
+from resilientslice.applying.writer import AT_ONCE
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import SECRET, Object, SliceKey
 from resilientslice.kube.session import Session

@@ -9,7 +9,7 @@ from scripts.bench.servers import processor_seconds
 from scripts.bench_operator.simulation import eventually
 from scripts.bench_operator.stage import Stage, piped
 
-from resilientslice.fleet import new_key
+from resilientslice.envoys import new_key
 from resilientslice.kube.kinds import RESILIENT_SLICE, SECRET, Object
 from resilientslice.render.names import agent_key_name
 

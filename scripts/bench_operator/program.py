@@ -20,14 +20,14 @@ from urllib.request import urlopen
 import psutil
 from scripts.bench.servers import answers
 
-from resilientslice.cluster.build import reconciling
+from resilientslice.controller.build import reconciling
 from resilientslice.kube.kinds import SliceKey
 from resilientslice.kube.lease import new_identity
 from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
 from resilientslice.operating.settings import OperatorSettings
 from resilientslice.operating.world import Reconciler, World
-from resilientslice.reconcile.queue import Result
+from resilientslice.workqueue.queue import Result
 
 START_SECONDS = 120.0
 

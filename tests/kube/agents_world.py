@@ -15,13 +15,13 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World
 
 from resilientslice.agent.keys import KeyRing
-from resilientslice.cluster.agent_keys import AgentKeys
-from resilientslice.cluster.agents import FleetAgents
-from resilientslice.fleet import Fleet
+from resilientslice.envoys import Fleet
+from resilientslice.envoys.agents import FleetAgents
+from resilientslice.envoys.key_rotation import ROTATE_ANNOTATION
+from resilientslice.envoys.keys import AgentKeys
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import EVENT, POD, RESILIENT_SLICE, SECRET, Object, SliceKey
 from resilientslice.kube.session import Session
-from resilientslice.reconcile.key_rotation import ROTATE_ANNOTATION
 
 FAKES = ROOT / "tests" / "unit" / "fleet" / "fake_agents.py"
 NAME = "minimal"

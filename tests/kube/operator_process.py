@@ -19,7 +19,7 @@ from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
 from resilientslice.operating.settings import OperatorSettings
 from resilientslice.operating.world import Reconciler, World
-from resilientslice.reconcile.queue import Result
+from resilientslice.workqueue.queue import Result
 
 
 class Recording:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from scripts.bench_operator.replica_sets import controlled_by, replica_set
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.cluster.held import Held
-from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.controller.held import Held
+from resilientslice.controller.reconciler import Reconciler
+from resilientslice.envoys.port import Agents, Epoch, KeyNews, Seen
 from resilientslice.kube.cache import Children, ProxyPod
+from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import (
     DEPLOYMENT,
@@ -23,9 +25,7 @@ from resilientslice.kube.kinds import (
 )
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
-from resilientslice.observe.proxies import Agents, Epoch, KeyNews, Seen
-from resilientslice.reconcile.children import noted
-from resilientslice.reconcile.observed import Proxies, Refusal
+from resilientslice.planning.observed import Proxies, Refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import LABEL_SLICE
 

@@ -9,10 +9,10 @@ import pytest
 from tests.kube.agents_world import NAME, SECRET_NAME, AgentsWorld, agents_world
 from tests.kube.pass_world import writes
 
-from resilientslice.fleet import new_key
+from resilientslice.envoys import new_key
+from resilientslice.envoys.key_rotation import MOST_SECONDS, ROTATE_ANNOTATION, ROTATED_AT_ANNOTATION
 from resilientslice.kube.errors import ForbiddenError
 from resilientslice.kube.kinds import EVENT, SECRET
-from resilientslice.reconcile.key_rotation import MOST_SECONDS, ROTATE_ANNOTATION, ROTATED_AT_ANNOTATION
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
 from resilientslice.api.size import MAX_SPEC_BYTES, stored_bytes
+from resilientslice.history.record import STATE_KEY
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import UnreachableError
 from resilientslice.kube.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, EVENT, RESILIENT_SLICE
 from resilientslice.kube.session import Session
-from resilientslice.reconcile.record import STATE_KEY
 from resilientslice.render.names import LABEL_SLICE
 
 STATE = "shop-state"

@@ -9,8 +9,8 @@ from tests.kube.agents_world import AgentsWorld, agents_world
 from tests.kube.conftest import until
 from tests.kube.pass_world import writes
 
-from resilientslice.cluster.agent_keys import signing_keys
-from resilientslice.fleet import UnusableKeyError
+from resilientslice.envoys import UnusableKeyError
+from resilientslice.envoys.keys import signing_keys
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 from tests.kube.pass_edits import canary, edit, tag, weigh
 
 from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT
-from resilientslice.reconcile.observed import Refusal
+from resilientslice.planning.observed import Refusal
 
 IN_ENVOY = "3.333s"
 WORDS = "no such field"

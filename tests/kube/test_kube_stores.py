@@ -8,9 +8,9 @@ import yaml
 from tests.apiserver.conftest import ROOT
 from tests.kube.pass_world import World, writes
 
-from resilientslice.cluster.volumes import GROWTH_SECONDS
 from resilientslice.kube.kinds import EVENT, POD, SECRET, STATEFUL_SET, VOLUME_CLAIM
 from resilientslice.kube.session import Session
+from resilientslice.stores.volume_claims import GROWTH_SECONDS
 
 CLAIM = "data-shop-postgres-0"
 LOOK = ("get", "Secret")

@@ -7,14 +7,14 @@ import pytest
 from tests.kube.pass_edits import sample
 from tests.kube.pass_world import FakeAgents, World, writes
 
-from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.controller.reconciler import Reconciler
 from resilientslice.kube.cache import Children
+from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ConflictError, ForbiddenError, KubeError
 from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, LEASE, Object, SliceKey
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
-from resilientslice.reconcile.children import noted
 from resilientslice.render.images import Images
 
 NAME, STATE = "minimal", "minimal-state"

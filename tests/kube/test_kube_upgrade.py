@@ -13,21 +13,21 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.conftest import FAR, until
 from tests.kube.pass_world import FakeAgents
 
-from resilientslice.cluster.reconciler import Reconciler
+from resilientslice.controller.reconciler import Reconciler
+from resilientslice.envoys.port import Epoch, Seen
 from resilientslice.kube.cache import Children
+from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import DEPLOYMENT, RESILIENT_SLICE, Kind, Object, SliceKey
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.kube.watch import Reflector
-from resilientslice.observe.proxies import Epoch, Seen
 from resilientslice.operating.following import Following
-from resilientslice.reconcile.children import noted
-from resilientslice.reconcile.observed import Proxies
-from resilientslice.reconcile.queue import WorkQueue
+from resilientslice.planning.observed import Proxies
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.images import Images
 from resilientslice.render.names import LABEL_SLICE, proxy_name
+from resilientslice.workqueue.queue import WorkQueue
 
 SLICES, PLACES = 10, 3
 NAMES = [f"s{number}" for number in range(SLICES)]

@@ -1,7 +1,7 @@
 """How large a slice may be: all that is made of it, and remembered of it, has to fit into objects of the API server.
 
 The API server and etcd take about 1.5 MB an object, and a ConfigMap holds 1 MiB. What is bounded here is what a user
-can see and count; tests/unit/reconcile/test_sizes.py holds every object that comes of it against those limits.
+can see and count; tests/unit/planning/test_sizes.py holds every object that comes of it against those limits.
 """
 
 import json

@@ -5,15 +5,15 @@ from typing import Any, Literal
 
 import click
 
-from resilientslice.cluster.build import reconciling
 from resilientslice.commands.image_options import image_options
+from resilientslice.controller.build import reconciling
 from resilientslice.healthcheck import DEFAULT_LISTEN
 from resilientslice.kube.lease import new_identity
 from resilientslice.operating.logs import configure_logs
 from resilientslice.operating.program import run
 from resilientslice.operating.settings import OperatorSettings, own_namespace
-from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
+from resilientslice.rollouts.slots import PROXY_ROLLOUTS
 
 EPILOG = """\b
 Examples:

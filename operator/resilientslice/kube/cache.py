@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from resilientslice.kube.children import REVISION_ANNOTATION, note_of
 from resilientslice.kube.kinds import CHILD_KINDS, POD, REPLICA_SET, Kind, Object, SliceKey, described
-from resilientslice.reconcile.children import REVISION_ANNOTATION, note_of
 from resilientslice.render.names import DOMAIN, LABEL_COMPONENT, LABEL_SLICE
 
 _log = structlog.get_logger("resilientslice.watch")

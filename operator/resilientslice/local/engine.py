@@ -29,9 +29,9 @@ from resilientslice.local.supervisor import Supervised
 from resilientslice.local.together import all_of
 from resilientslice.local.volumes import Contents, contents_of, write_contents
 from resilientslice.local.workloads import Workload, read_workloads
-from resilientslice.reconcile.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
-from resilientslice.reconcile.observed import Observed
-from resilientslice.reconcile.plan import Desired, Plan, plan
+from resilientslice.planning.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
+from resilientslice.planning.observed import Observed
+from resilientslice.planning.plan import Desired, Plan, plan
 from resilientslice.render.names import Track
 from resilientslice.render.tracks import Address
 

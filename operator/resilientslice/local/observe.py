@@ -6,7 +6,7 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.local.replicas import Fleet
 from resilientslice.local.supervisor import Supervised
-from resilientslice.reconcile.observed import Store, Trouble, TroubleKind, Workload
+from resilientslice.planning.observed import Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track, store_name
 from resilientslice.render.stores import managed_stores
 from resilientslice.render.tracks import Address

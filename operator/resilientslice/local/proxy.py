@@ -20,7 +20,7 @@ from resilientslice.local.process import Command
 from resilientslice.local.report import Journal
 from resilientslice.local.stores import package_folder
 from resilientslice.local.supervisor import Report, Supervised
-from resilientslice.reconcile.observed import EjectedHost, Proxies, Refusal, with_refusal, without_refusal
+from resilientslice.planning.observed import EjectedHost, Proxies, Refusal, with_refusal, without_refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap
 from resilientslice.render.names import Track

@@ -11,7 +11,7 @@ from resilientslice.kube.kinds import SliceKey
 from resilientslice.operating.logs import about
 from resilientslice.operating.metrics import OperatorMetrics
 from resilientslice.operating.world import Reconciler
-from resilientslice.reconcile.queue import Failure, Result
+from resilientslice.workqueue.queue import Failure, Result
 
 DEFECT_SECONDS: Final = 5.0
 """An error that nobody expected is a defect: it rarely mends itself, so it is not tried at once."""

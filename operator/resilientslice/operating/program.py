@@ -17,6 +17,7 @@ import uvloop
 
 from resilientslice.handlers import operator_registry, operator_settings
 from resilientslice.kube.cache import Children
+from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, UnauthorizedError
 from resilientslice.kube.kinds import RESILIENT_SLICE, SliceKey
@@ -30,8 +31,7 @@ from resilientslice.operating.metrics import OperatorMetrics
 from resilientslice.operating.passes import Passes, patience
 from resilientslice.operating.settings import OperatorSettings
 from resilientslice.operating.world import Build, World
-from resilientslice.reconcile.children import noted
-from resilientslice.reconcile.queue import WorkQueue
+from resilientslice.workqueue.queue import WorkQueue
 
 CHILD_SECONDS = 0.02
 """A rollout changes several children at once: they are looked at together."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resilientslice.reconcile.rollouts import PROXY_ROLLOUTS
 from resilientslice.render.images import Images
 from resilientslice.render.names import OPERATOR_NAMESPACE
+from resilientslice.rollouts.slots import PROXY_ROLLOUTS
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """In every pod with a service account."""

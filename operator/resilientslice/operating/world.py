@@ -13,7 +13,7 @@ from resilientslice.kube.kinds import SliceKey
 from resilientslice.kube.lease import LeaseElection
 from resilientslice.kube.slices import Slices
 from resilientslice.operating.settings import OperatorSettings
-from resilientslice.reconcile.queue import Result, Wake
+from resilientslice.workqueue.queue import Result, Wake
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 
 from resilientslice.agent.client import AgentClient
 from resilientslice.agent.resources import json_digest
-from resilientslice.fleet import AgentPod, Fleet, SigningKeys, new_key
+from resilientslice.envoys import AgentPod, Fleet, SigningKeys, new_key
 
 KEY = ("shop", "shop")
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from resilientslice.agent import answers
 from resilientslice.agent.answers import NotUnderstoodError, object_of, push_result_of, snapshot_of
 from resilientslice.agent.words import MOST_WORDS, words
-from resilientslice.fleet.merge import Member, polled, pushed, view_of, weighed
-from resilientslice.fleet.reports import AgentPod
-from resilientslice.fleet.wire import outcome_of
+from resilientslice.envoys.merge import Member, polled, pushed, view_of, weighed
+from resilientslice.envoys.reports import AgentPod
+from resilientslice.envoys.wire import outcome_of
 
 DIGEST = "a" * 64
 SNAPSHOT = {

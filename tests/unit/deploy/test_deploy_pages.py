@@ -13,20 +13,20 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "operator" / "resilientslice"
 PAGES = ("install", "upgrade", "rbac", "troubleshooting", "operator", "agent-keys", "stores")
 REASONS = {
-    "reconcile/conditions.py": (r'STALLED, TRUE, "(\w+)"', r'return "([A-Z]\w+)", '),
-    "reconcile/readiness.py": (
+    "planning/conditions.py": (r'STALLED, TRUE, "(\w+)"', r'return "([A-Z]\w+)", '),
+    "planning/readiness.py": (
         r'_not_ready\("(\w+)"',
         r'_pods_reason\(view, "(\w+)"\)',
         r'UNKNOWN, "(\w+)"',
         r'DEADLINE = "(\w+)"',
     ),
-    "reconcile/volumes.py": (r'REFUSED, "(\w+)"',),
-    "reconcile/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
-    "observe/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
+    "stores/volume_sizes.py": (r'REFUSED, "(\w+)"',),
+    "applying/conflict_words.py": (r'CONFLICT,\s+"(\w+)"',),
+    "controller/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
     "kube/meaning.py": (r'Meaning\("(\w+)"', r'^[A-Z_]+ = "([A-Z]\w+)"'),
-    "reconcile/claims.py": (r'CONFLICT, "(\w+)"',),
-    "cluster/reconciler.py": (r'reason="(\w+)"',),
-    "cluster/credentials.py": (r'_refused\("(\w+)"',),
+    "claims/decision.py": (r'CONFLICT, "(\w+)"',),
+    "controller/reconciler.py": (r'reason="(\w+)"',),
+    "stores/credentials.py": (r'_refused\("(\w+)"',),
 }
 """Where reasons that somebody has to act on are written."""
 

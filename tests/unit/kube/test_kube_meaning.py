@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilientslice.cluster.trouble import SAY_SECONDS, Failing, refusal_of
+from resilientslice.applying.refusals import SAY_SECONDS, Failing, refusal_of
 from resilientslice.kube.errors import (
     AdmissionDeniedError,
     ConflictError,
@@ -12,7 +12,7 @@ from resilientslice.kube.errors import (
     error_of,
 )
 from resilientslice.kube.meaning import meaning_of
-from resilientslice.reconcile.observed import TroubleKind
+from resilientslice.planning.observed import TroubleKind
 
 CANNOT = 'User "you" cannot do this: is forbidden: exceeded quota: no'
 POLICY = "is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "

@@ -1,0 +1,31 @@
+"""Conflicts with others, in words: who, what, and what to do."""
+
+from collections.abc import Iterable
+
+from resilientslice.applying.retakes import Contest
+from resilientslice.kube.children import ChildId
+from resilientslice.planning.observed import Trouble, TroubleKind
+
+
+def name_conflicts(strangers: Iterable[ChildId]) -> tuple[Trouble, ...]:
+    return tuple(
+        Trouble(
+            TroubleKind.NAME_CONFLICT,
+            "NameTaken",
+            f"{kind} {name} exists and is not controlled by this slice; it is left alone. Delete or rename it, or "
+            "rename the slice or its service.",
+        )
+        for kind, name in strangers
+    )
+
+
+def field_conflicts(contests: Iterable[Contest]) -> tuple[Trouble, ...]:
+    return tuple(
+        Trouble(
+            TroubleKind.FIELD_CONFLICT,
+            "FieldContested",
+            f"{' '.join(contest.object)}: {contest.manager or 'somebody'} goes on setting {contest.field}, which the "
+            "slice sets too; it is left as it is for now. Change the slice instead, or stop the other.",
+        )
+        for contest in contests
+    )

@@ -1,0 +1,1 @@
+"""Which installation of the operator manages a slice. See ADR 0022."""

@@ -1,0 +1,76 @@
+"""The expected objects of a plan, rendered again only when something that they are made from has changed.
+
+A weight is in none of them but the configuration that the Envoys start from, so a step of a canary costs one object.
+"""
+
+from typing import Any
+
+from resilientslice.applying.expected import Expected, complete, expected_from, expected_of
+from resilientslice.controller.held import Held
+from resilientslice.envoys.port import Epoch
+from resilientslice.history.record import Record
+from resilientslice.kube.children import ChildId
+from resilientslice.kube.kinds import CONFIG_MAP
+from resilientslice.planning.plan import Desired
+from resilientslice.render.metadata import Object
+from resilientslice.render.names import proxy_name
+from resilientslice.render.objects import KINDS
+from resilientslice.render.proxy import cluster_topology, render_proxy_configuration, render_pushed
+
+
+def expected_objects(desired: Desired, record: Record, held: Held) -> dict[ChildId, Expected]:
+    """Everything but ControllerRevisions, in the order of application."""
+    basis = _basis(desired)
+    if held.basis != basis or not held.expected:
+        held.expected, held.basis, held.config = expected_of(desired), basis, desired.envoy.digest
+    elif held.config != desired.envoy.digest:
+        config = expected_from(desired, proxy_configuration(desired, (0, 0)))
+        held.expected, held.config = {**held.expected, config.id: config}, desired.envoy.digest
+    state = expected_from(desired, record.state)
+    found = {**held.expected, state.id: state}
+    return dict(sorted(found.items(), key=lambda entry: KINDS.index(entry[0][0])))
+
+
+def object_to_apply(child: ChildId, desired: Desired, record: Record, epoch: Epoch) -> Object:
+    """One of `expected_objects`, rendered again. The Envoys' configuration gets the epoch that it was pushed under, so
+    that an agent knows which is newer; its digest is without, or each start of an operator would write it again."""
+    if child == child_id(record.state):
+        return complete(desired, record.state)
+    if child != configuration_id(desired.slice_.name):
+        return complete(desired, next(made for made in desired.objects if child_id(made) == child))
+    bare = complete(desired, proxy_configuration(desired, (0, 0)))
+    if epoch == (0, 0):
+        return bare
+    pushed = render_pushed(desired.envoy, epoch=epoch)
+    return {**bare, **pushed, "data": {**bare["data"], **pushed["data"]}}
+
+
+def child_id(made: Object) -> ChildId:
+    return made["kind"], made["metadata"]["name"]
+
+
+def configuration_id(slice_name: str) -> ChildId:
+    return CONFIG_MAP.kind, proxy_name(slice_name)
+
+
+def proxy_configuration(desired: Desired, epoch: Epoch) -> Object:
+    topology = cluster_topology(desired.slice_, desired.stable, desired.canary)
+    return render_proxy_configuration(desired.slice_, desired.envoy, topology, epoch=epoch)
+
+
+def _basis(desired: Desired) -> tuple[Any, ...]:
+    """What the objects are made from, apart from the Envoys' configuration. Weights and steps are not."""
+    spec = desired.slice_.spec
+    header = spec.canary.header if spec.canary else None
+    canary = desired.canary
+    track = (canary.revision, canary.services, dict(canary.stable_sizes)) if canary else None
+    bare = spec.model_copy(update={"canary": None})
+    return (
+        desired.slice_.metadata.uid,
+        bare,
+        header,
+        desired.stable,
+        track,
+        desired.images,
+        desired.operator_namespace,
+    )

@@ -1,0 +1,64 @@
+"""What a pass asks of whoever speaks with the agents of a slice, and what it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.canary.state import Attempts, Event
+from resilientslice.kube.cache import ProxyPod
+from resilientslice.kube.kinds import SliceKey
+from resilientslice.planning.observed import EjectedHost, Proxies
+from resilientslice.render.envoy import EnvoyConfig
+
+Epoch = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of the Envoys as last heard of.
+
+    `hostless`: clusters of services (`payments-canary`) of which one that callers are sent to knows no host.
+    """
+
+    proxies: Proxies = field(default_factory=Proxies)
+    attempts: Attempts | None = None
+    active: int | None = None
+    ejections: tuple[EjectedHost, ...] = ()
+    hostless: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """Of the agents' key. `deadline`: when to look again if nothing happens before, in seconds since the epoch."""
+
+    events: tuple[Event, ...] = ()
+    deadline: float | None = None
+
+
+class Agents(Protocol):
+    """Nothing here raises for an agent that doesn't answer: it is left out of what is seen."""
+
+    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
+        """The pods with an Envoy that there are now. Asks nobody when they are the same as before.
+
+        `rotation` is the value of the slice's annotation that asks for another key, empty without one. Raises
+        UnusableKeyError when the slice's agents can't be spoken to.
+        """
+
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+        """`canary`: services whose canary hosts are to be counted."""
+
+    def look_again(self, key: SliceKey) -> None:
+        """Something is awaited that only Envoys can tell: they are asked at once, and often, until a pass has seen a
+        change."""
+
+    async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
+        """Hand a configuration to every agent at once; returns when each has answered or was given up, with the epoch
+        that it was sent under. Raises NotLeadingError when nothing may be sent."""
+
+    async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
+        """Replace the agents' key, or drop the former one, if it is time. Asks and writes nothing otherwise."""
+
+    def forget(self, key: SliceKey) -> None:
+        """The slice is gone."""

@@ -1,0 +1,216 @@
+"""The heart: from what is wanted and what was seen to what is to be, all of it, and what to remember. No I/O.
+
+Whoever carries a plan out pushes `envoy`, applies `objects`, writes `status`, keeps `memory`, and plans again when
+something happens or `next_deadline` comes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from resilientslice.api.services import StoreName
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.status import Status
+from resilientslice.canary import machine
+from resilientslice.canary.state import Event, State, Wanted
+from resilientslice.planning.memory import Memory
+from resilientslice.planning.observed import Observed, Store
+from resilientslice.planning.offers import Offer, offer_of
+from resilientslice.planning.policy import Policy, governed, policy_of
+from resilientslice.planning.readiness import serves
+from resilientslice.planning.signals import asked_of, signals_of
+from resilientslice.planning.status import status_of, suspended_status
+from resilientslice.planning.transit import carried_over, noticed, rendered_stable, transit_deadline
+from resilientslice.planning.view import View
+from resilientslice.planning.wanted_revision import known_revisions, remembered, wanted_revision
+from resilientslice.render.envoy import EnvoyConfig, render_envoy
+from resilientslice.render.images import DEFAULT_IMAGES, Images
+from resilientslice.render.metadata import Object
+from resilientslice.render.names import OPERATOR_NAMESPACE
+from resilientslice.render.objects import render_objects
+from resilientslice.render.revision import Revision, changed_services, moved_services
+from resilientslice.render.stores import with_storage
+from resilientslice.render.tracks import CanaryTrack, Topology
+
+Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
+"""Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
+Tracks = tuple[Revision, CanaryTrack | None]
+"""The stable track as it is to be rendered, and the canary's."""
+Render = Callable[[ResilientSlice, Revision, CanaryTrack | None, Topology], EnvoyConfig]
+"""`render_envoy`, or what gives the same results sooner."""
+
+
+@dataclass(frozen=True, eq=False)
+class Desired:
+    """Everything that is to exist, and what every Envoy is to run. `stable` is `planning.transit.rendered_stable`."""
+
+    slice_: ResilientSlice
+    stable: Revision
+    canary: CanaryTrack | None
+    envoy: EnvoyConfig
+    images: Images
+    operator_namespace: str = OPERATOR_NAMESPACE
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
+        made = render_objects(
+            self.slice_,
+            self.stable,
+            self.canary,
+            images=self.images,
+            envoy=self.envoy,
+            operator_namespace=self.operator_namespace,
+        )
+        return tuple(made)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """`desired` is None while the slice is suspended: everything is left as it is, and only status is written.
+
+    `memory` is the next pass's `Observed.memory`. Nothing is remembered of a slice that was suspended from the start.
+    `next_deadline` is in seconds since the epoch; None: nothing happens by itself.
+    """
+
+    desired: Desired | None
+    memory: Memory | None
+    report: Callable[[], Status]
+    events: tuple[Event, ...] = ()
+    next_deadline: float | None = None
+    stores: Mapping[StoreName, Store] = field(default_factory=dict)
+    """As they were seen."""
+    awaits_envoys: bool = False
+    """Pods are ready, and an Envoy that callers are sent to has not found them yet; it tells when it is asked."""
+
+    @cached_property
+    def status(self) -> Status:
+        """Worked out when first asked for: Envoys need not wait for it."""
+        return self.report()
+
+
+def plan(
+    slice_: ResilientSlice,
+    observed: Observed,
+    now: float,
+    *,
+    place: Place,
+    render: Render = render_envoy,
+    images: Images = DEFAULT_IMAGES,
+    operator_namespace: str = OPERATOR_NAMESPACE,
+    sleep_action: bool = True,
+    wanted: Revision | None = None,
+    withheld: str = "",
+) -> Plan:
+    """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
+
+    `wanted` is `wanted_revision` of the same slice and memory, where it is known; or what goes on in place of the
+    revision `withheld`, which can't be stored. `sleep_action` as in `revision_of`.
+    Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
+    """
+    if slice_.spec.suspend:
+        return Plan(desired=None, memory=observed.memory, report=lambda: suspended_status(slice_, now))
+    wanted = wanted or wanted_revision(slice_, observed.memory, sleep_action=sleep_action)
+    before = noticed(observed.memory or _adopt(wanted, now), observed)
+    seen = signals_of(before, observed, asked_of(slice_))
+    before = replace(before, state=replace(before.state, settled=before.state.settled or bool(seen.settled)))
+    decision = machine.step(before.state, _asked(slice_, before, wanted, withheld), seen, now)
+    memory = carried_over(before, _remember(before, decision.state, wanted), observed, slice_, now)
+    stable, canary = tracks = tracks_of(memory, slice_, now)
+    offer = _offer(slice_, memory, tracks, observed, place=place, render=render)
+    memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
+    view = View(slice_, memory, observed, canary, waits=decision.message)
+    return Plan(
+        desired=Desired(slice_, stable, canary, offer.envoy, images, operator_namespace),
+        memory=replace(memory, served=memory.served or serves(view)),
+        report=lambda: status_of(view, now),
+        events=decision.events,
+        next_deadline=_earliest(decision.next_deadline, transit_deadline(memory, now)),
+        stores=observed.stores,
+        awaits_envoys=bool(view.unfound or seen.canary_unfound),
+    )
+
+
+def _offer(
+    slice_: ResilientSlice,
+    memory: Memory,
+    tracks: Tracks,
+    observed: Observed,
+    *,
+    place: Place,
+    render: Render,
+) -> Offer:
+    """What the Envoys are offered for what was decided: `memory` and `tracks` as they are from now on."""
+
+    def made(under: ResilientSlice, render: Render) -> EnvoyConfig:
+        return render(under, *tracks, place(under, *tracks))
+
+    def fall_back(policy: Policy) -> EnvoyConfig:
+        return made(governed(slice_, policy), render_envoy)
+
+    return offer_of(made(slice_, render), policy_of(slice_.spec), memory, observed.proxies, fall_back)
+
+
+def sized(desired: Desired, sizes: Mapping[StoreName, str]) -> Desired:
+    """With volumes of those sizes, where they can't be as the slice asks."""
+    slice_ = with_storage(desired.slice_, sizes)
+    return desired if slice_ is desired.slice_ else replace(desired, slice_=slice_)
+
+
+def _adopt(wanted: Revision, now: float) -> Memory:
+    """The first pass of a slice that doesn't run: what is wanted is what is stable."""
+    return Memory(stable=wanted, state=State(stable=wanted.name, since=now, entered=now))
+
+
+def _asked(slice_: ResilientSlice, memory: Memory, wanted: Revision, withheld: str) -> Wanted:
+    return Wanted(
+        revision=wanted.name,
+        changed=changed_services(memory.stable, wanted),
+        moved=moved_services(memory.stable, wanted),
+        canary=slice_.spec.canary,
+        former=frozenset(revision.name for revision in memory.history),
+        withheld=withheld,
+    )
+
+
+def _remember(before: Memory, state: State, wanted: Revision) -> Memory:
+    """A revision that was never seen ready as a whole is nothing to return to."""
+    known = known_revisions(before, wanted)
+    replaced = before.state.settled and state.stable != before.stable.name
+    return replace(
+        before,
+        stable=known[state.stable],
+        canary=known[state.canary] if state.canary else None,
+        state=state,
+        history=remembered(before.history, before.stable) if replaced else before.history,
+        former=_former(before, state),
+    )
+
+
+def _former(before: Memory, state: State) -> str:
+    if state.stable == before.stable.name:
+        return before.former
+    return before.stable.name if before.state.settled else ""
+
+
+def tracks_of(memory: Memory, slice_: ResilientSlice, now: float) -> Tracks:
+    """Both tracks as they are to be rendered."""
+    return rendered_stable(memory, now), _track(memory, slice_)
+
+
+def _track(memory: Memory, slice_: ResilientSlice) -> CanaryTrack | None:
+    if memory.canary is None:
+        return None
+    traffic = memory.state.traffic
+    return CanaryTrack(
+        revision=memory.canary,
+        services=frozenset(memory.state.services),
+        weight=traffic.weight,
+        live=traffic.live,
+        by_header=slice_.spec.canary is not None,
+        stable_sizes=memory.sizes,
+    )
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((at for at in times if at is not None), default=None)

@@ -1,0 +1,1 @@
+"""Credentials and volumes of the stores that the operator provisions."""
