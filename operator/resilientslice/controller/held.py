@@ -73,8 +73,8 @@ class Held:
     expected: Mapping[ChildId, Expected] = field(default_factory=dict)
     basis: tuple[Any, ...] = ()
     """What `expected` was rendered from."""
-    config: str = ""
-    """Digest of the Envoys' configuration in `expected`."""
+    config: tuple[str, str] = ("", "")
+    """Digest of the Envoys' configuration in `expected`, and the second copy of the memory beside it."""
     wanted: tuple[tuple[Any, ...], Revision] | None = None
     """The revision that the spec asks for, and what it was worked out from."""
     adopted: Adopted | None = None

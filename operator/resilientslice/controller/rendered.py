@@ -9,6 +9,7 @@ from resilientslice.applying.expected import Expected, complete, expected_from, 
 from resilientslice.controller.held import Held
 from resilientslice.envoys.port import Epoch
 from resilientslice.history.record import Record
+from resilientslice.history.second_copy import KEY as COPY_KEY
 from resilientslice.kube.children import ChildId
 from resilientslice.kube.kinds import CONFIG_MAP
 from resilientslice.planning.plan import Desired
@@ -22,10 +23,11 @@ def expected_objects(desired: Desired, record: Record, held: Held) -> dict[Child
     """Everything but ControllerRevisions, in the order of application."""
     basis = _basis(desired)
     if held.basis != basis or not held.expected:
-        held.expected, held.basis, held.config = expected_of(desired), basis, desired.envoy.digest
-    elif held.config != desired.envoy.digest:
-        config = expected_from(desired, proxy_configuration(desired, (0, 0)))
-        held.expected, held.config = {**held.expected, config.id: config}, desired.envoy.digest
+        held.expected, held.basis, held.config = expected_of(desired), basis, ("", "")
+    config = desired.envoy.digest, record.copy
+    if held.config != config:
+        made = expected_from(desired, proxy_configuration(desired, (0, 0), copy=record.copy))
+        held.expected, held.config = {**held.expected, made.id: made}, config
     state = expected_from(desired, record.state)
     found = {**held.expected, state.id: state}
     return dict(sorted(found.items(), key=lambda entry: KINDS.index(entry[0][0])))
@@ -38,7 +40,7 @@ def object_to_apply(child: ChildId, desired: Desired, record: Record, epoch: Epo
         return complete(desired, record.state)
     if child != configuration_id(desired.slice_.name):
         return complete(desired, next(made for made in desired.objects if child_id(made) == child))
-    bare = complete(desired, proxy_configuration(desired, (0, 0)))
+    bare = complete(desired, proxy_configuration(desired, (0, 0), copy=record.copy))
     if epoch == (0, 0):
         return bare
     pushed = render_pushed(desired.envoy, epoch=epoch)
@@ -53,9 +55,11 @@ def configuration_id(slice_name: str) -> ChildId:
     return CONFIG_MAP.kind, proxy_name(slice_name)
 
 
-def proxy_configuration(desired: Desired, epoch: Epoch) -> Object:
+def proxy_configuration(desired: Desired, epoch: Epoch, *, copy: str) -> Object:
+    """`copy` as in `Record`."""
     topology = cluster_topology(desired.slice_, desired.stable, desired.canary)
-    return render_proxy_configuration(desired.slice_, desired.envoy, topology, epoch=epoch)
+    made = render_proxy_configuration(desired.slice_, desired.envoy, topology, epoch=epoch)
+    return {**made, "data": {**made["data"], COPY_KEY: copy}}
 
 
 def _basis(desired: Desired) -> tuple[Any, ...]:

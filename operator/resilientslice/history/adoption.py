@@ -6,14 +6,15 @@ the resource asks for beyond that is a new revision. How far a canary had got is
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from resilientslice.api import status as told
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Abortion, Event, EventType, Phase, Pin, Reason, State
 from resilientslice.history.record import Stored, memory_of
 from resilientslice.history.running import Running, as_it_runs, made_from, revision_that_runs
+from resilientslice.history.second_copy import SecondCopy
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed
 from resilientslice.render.names import Track
@@ -25,10 +26,11 @@ _FORGOTTEN = "its cause was lost with the slice's memory"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is there of a slice: its services' Deployments, and its stored revisions by name."""
+    """What is there of a slice: its services' Deployments, its stored revisions by name, and the second copy."""
 
     running: tuple[Running, ...]
     stored: Mapping[str, Revision]
+    copy: SecondCopy = field(default_factory=SecondCopy)
 
     def on(self, track: Track) -> tuple[Running, ...]:
         return tuple(found for found in self.running if found.track is track)
@@ -56,12 +58,13 @@ def adopt(slice_: ResilientSlice, found: Found, now: float, *, sleep_action: boo
     state = replace(
         _resting(slice_, stable, wanted, now), pin=_pin(slice_, stable.name, name, wanted.name), settled=_served(slice_)
     )
+    memory = _copied(Memory(stable=stable, state=state, served=_served(slice_)), found)
     if canary is None:
-        return Adopted(Memory(stable=stable, state=state, served=_served(slice_)))
+        return Adopted(memory)
     services = _services(found, stable, canary)
     state = replace(_under_way(slice_, state, canary), canary=name, services=services, exposed=True)
     sizes = {one.service: one.replicas for one in found.on(Track.STABLE) if one.service in services}
-    memory = Memory(stable=stable, canary=canary, state=state, sizes=sizes, served=_served(slice_))
+    memory = replace(memory, canary=canary, state=state, sizes=sizes)
     return Adopted(memory, _weights(slice_) if state.phase is not Phase.DRAINING else ())
 
 
@@ -116,14 +119,15 @@ def _renamed(stored: Stored, stable: str, canary: str) -> Stored:
     return replace(stored, fields={**stored.fields, "state": state}, stable=stable, canary=canary)
 
 
-def proved(adopted: Adopted, observed: Observed, digest_of: Callable[[Memory], str]) -> Memory:
+def proved(adopted: Adopted, observed: Observed, digests_of: Callable[[Memory], Iterable[str]]) -> Memory:
     """The memory with the lowest weight that an Envoy draws, if all Envoys run a configuration that could have been
-    asked for; else the canary starts again, at 0. `digest_of` gives the digest of a memory's configuration."""
+    asked for; else the canary starts again, at 0. `digests_of` gives the digests of a memory's configurations: on each
+    policy that may be in force."""
     running = set(observed.proxies.acked.values())
-    drawn = {}
+    drawn: dict[str, Memory] = {}
     for weight in sorted(adopted.weights, reverse=True) if running else ():
         memory = _drawing(adopted.memory, weight)
-        drawn[digest_of(memory)] = memory
+        drawn |= dict.fromkeys(digests_of(memory), memory)
     if not running or not running <= drawn.keys():
         return adopted.memory
     config = min(running, key=lambda digest: drawn[digest].state.weight)
@@ -140,6 +144,14 @@ def memory_lost(memory: Memory, why: str) -> Event:
     aborted = ", ".join(abortion.revision for abortion in state.aborted)
     said += f", {aborted} stays aborted" if aborted else ""
     return Event(EventType.WARNING, "MemoryLost", f"{said}. Returning to earlier revisions takes the canary's steps.")
+
+
+def _copied(memory: Memory, found: Found) -> Memory:
+    """With what the second copy says of it. Revisions are there under their names, or they aren't known any more."""
+    names = [name for name in found.copy.leaving if name in found.stored and name != memory.stable.name]
+    aims = {name: aim for name, aim in found.copy.aims.items() if name in memory.stable.services}
+    leaving = tuple(found.stored[name] for name in names)
+    return replace(memory, accepted=found.copy.accepted, aims=aims, leaving=leaving)
 
 
 def _drawing(memory: Memory, weight: int) -> Memory:

@@ -14,13 +14,14 @@ from resilientslice.controller.held import Held
 from resilientslice.history.adoption import Adopted, Found, adopt, restored
 from resilientslice.history.record import Stored, memory_of, read_state, revision_of_object, state_text
 from resilientslice.history.running import Running, running_of
+from resilientslice.history.second_copy import SecondCopy, read_copy
 from resilientslice.kube.cache import Children, controller_uid
 from resilientslice.kube.children import REVISION_ANNOTATION
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError, NotLeadingError
 from resilientslice.kube.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, Kind, Object, SliceKey
 from resilientslice.planning.memory import DamagedMemoryError, Memory, UnreadableMemoryError
-from resilientslice.render.names import LABEL_SERVICE, Track, service_name, state_name, track_name
+from resilientslice.render.names import LABEL_SERVICE, Track, proxy_name, service_name, state_name, track_name
 from resilientslice.render.revision import Revision
 
 _log = logging.getLogger(__name__)
@@ -93,10 +94,16 @@ class Recall:
         names = [name for kind, name in self._children if kind == CONTROLLER_REVISION.kind]
         status = self._slice.status.revision
         known = await self._revisions((*names, status.stable, status.canary))
+        copy = await self._copy()
+        known |= await self._revisions(copy.leaving)
         self._held.revisions = frozenset(known)
-        found = Found(await self._running(known.values()), known)
+        found = Found(await self._running(known.values()), known, copy)
         adopted = adopt(self._slice, found, now, sleep_action=self._sleep_action)
         return Recalled(adopted.memory, adopted, why) if adopted else Recalled(None)
+
+    async def _copy(self) -> SecondCopy:
+        found = await self._find(CONFIG_MAP, proxy_name(self._slice.name))
+        return read_copy(found) if found is not None and controller_uid(found) == self._held.uid else SecondCopy()
 
     async def _revisions(self, names: Iterable[str]) -> dict[str, Revision]:
         """Those that are there and ours, by name; one that is damaged is as good as gone."""

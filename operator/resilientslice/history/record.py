@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from resilientslice.api.services import Service
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.history.packing import LARGEST_TEXT, NewerFormatError, compressed, decompressed, packed, unpacked
+from resilientslice.history.second_copy import copy_text
 from resilientslice.planning.memory import (
     DamagedMemoryError,
     Memory,
@@ -49,6 +50,8 @@ class Record:
     known: Mapping[str, Revision]
     """By name, in the order of names."""
     state: Object
+    copy: str = ""
+    """As `second_copy.copy_text` makes it."""
 
     def revision(self, name: str) -> Object:
         """Rendered when asked for: hardly ever, since what is stored of one never changes."""
@@ -98,6 +101,7 @@ def record_of(slice_: ResilientSlice, memory: Memory) -> Record:
             "metadata": metadata(slice_, state_name(slice_.name), slice_labels(slice_)),
             **_state_data(named),
         },
+        copy=copy_text(memory),
     )
 
 

@@ -11,6 +11,7 @@ from resilientslice.history.recovery import recovered
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed
 from resilientslice.planning.plan import Plan, Render, tracks_of
+from resilientslice.planning.policy import governed
 from resilientslice.render.proxy import cluster_topology
 
 
@@ -22,7 +23,7 @@ def regained(
     if held.adopted is None:
         observed, events = recovered(observed, planned)
     else:
-        memory = proved(held.adopted, observed, lambda memory: _digest(slice_, memory, render))
+        memory = proved(held.adopted, observed, lambda memory: configuration_digests(slice_, memory, render))
         observed = replace(observed, memory=memory)
     if held.lost and observed.memory is not None:
         events = (memory_lost(observed.memory, held.lost), *events)
@@ -31,7 +32,9 @@ def regained(
     return observed
 
 
-def _digest(slice_: ResilientSlice, memory: Memory, render: Render) -> str:
-    # nothing that was adopted is on its way out, so the time makes no difference
+def configuration_digests(slice_: ResilientSlice, memory: Memory, render: Render) -> set[str]:
+    """On the policy of the spec, and on the one that the Envoys accepted last."""
+    asks = [slice_, *([governed(slice_, memory.accepted)] if memory.accepted else [])]
+    # no time has begun to run for what was adopted
     tracks = tracks_of(memory, slice_, now=0.0)
-    return render(slice_, *tracks, cluster_topology(slice_, *tracks)).digest
+    return {render(one, *tracks, cluster_topology(one, *tracks)).digest for one in asks}

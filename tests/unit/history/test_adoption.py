@@ -7,9 +7,11 @@ import pytest
 
 from resilientslice.canary.state import Phase, Reason
 from resilientslice.history.adoption import Found, adopt, memory_lost, proved
+from resilientslice.history.regained import configuration_digests
 from resilientslice.history.running import Running
+from resilientslice.history.second_copy import KEY, SecondCopy, copy_text, read_copy
 from resilientslice.planning.observed import Proxies
-from resilientslice.planning.plan import plan, tracks_of
+from resilientslice.planning.plan import plan
 from resilientslice.render.envoy import render_envoy
 from resilientslice.render.names import Track
 from resilientslice.render.proxy import cluster_topology
@@ -31,21 +33,22 @@ def running(cluster):
 
 def stored(cluster):
     memory = cluster.observed.memory
-    return {one.name: one for one in (memory.stable, memory.canary, *memory.history) if one}
+    return {one.name: one for one in (memory.stable, memory.canary, *memory.history, *memory.leaving) if one}
 
 
-def adopted(cluster, *, stored_too=True):
-    found = Found(running(cluster), stored(cluster) if stored_too else {})
+def second_copy(cluster):
+    """As it is read from the ConfigMap that the last pass applied."""
+    return read_copy({"data": {KEY: copy_text(cluster.observed.memory)}})
+
+
+def adopted(cluster, *, stored_too=True, copied=True):
+    copy = second_copy(cluster) if copied else SecondCopy()
+    found = Found(running(cluster), stored(cluster) if stored_too else {}, copy)
     return adopt(cluster.slice_(), found, cluster.now)
 
 
-def digest_of(cluster):
-    def digest(memory):
-        slice_ = cluster.slice_()
-        tracks = tracks_of(memory, slice_, cluster.now)
-        return render_envoy(slice_, *tracks, cluster_topology(slice_, *tracks)).digest
-
-    return digest
+def digests_of(cluster):
+    return lambda memory: configuration_digests(cluster.slice_(), memory, render_envoy)
 
 
 def goes_on(cluster, memory):
@@ -81,7 +84,7 @@ def test_a_slice_without_a_canary_is_what_it_was(cluster, stored_too):
 def test_a_canary_goes_on_at_the_weight_that_envoys_prove(at_five, stored_too):
     found = adopted(at_five, stored_too=stored_too)
     assert (found.memory.state.phase, found.memory.state.weight) == (Phase.STARTING, 0)
-    memory = proved(found, at_five.observed, digest_of(at_five))
+    memory = proved(found, at_five.observed, digests_of(at_five))
     assert (memory.state.weight, memory.state.live) == (5, True)
     assert memory.sizes == at_five.observed.memory.sizes
     before = goes_on(at_five, memory)
@@ -95,7 +98,7 @@ def test_what_envoys_do_not_prove_starts_again(at_five, acked):
     if acked == "mixed":
         acked = {**at_five.observed.proxies.acked, "proxy-0": "unknown"}
     at_five.see(proxies=Proxies(total=2, acked=acked))
-    memory = proved(found, at_five.observed, digest_of(at_five))
+    memory = proved(found, at_five.observed, digests_of(at_five))
     assert memory == found.memory
     goes_on(at_five, memory)
     assert at_five.plan.status.canary.weight == 5, "the weight was set for this very revision"
@@ -105,9 +108,9 @@ def test_of_two_weights_that_envoys_draw_the_lower_one_is_gone_on_with(at_five):
     five = at_five.observed.proxies.acked["proxy-0"]
     at_five.edit(canary={"weight": 100}).pods_start = False
     found = adopted(at_five)
-    hundred = digest_of(at_five)(replace(found.memory, state=replace(found.memory.state, weight=100, live=True)))
+    hundred = min(digests_of(at_five)(replace(found.memory, state=replace(found.memory.state, weight=100, live=True))))
     at_five.see(proxies=Proxies(total=2, acked={"proxy-0": hundred, "proxy-1": five}))
-    memory = proved(found, at_five.observed, digest_of(at_five))
+    memory = proved(found, at_five.observed, digests_of(at_five))
     assert memory.state.weight == 5
 
 
@@ -198,7 +201,7 @@ def test_a_promotion_is_final_and_goes_on(at_five):
     assert at_five.plan.status.canary.phase == "Promoting"
     found = adopted(at_five)
     assert found.memory.stable.name == name
-    memory = proved(found, at_five.observed, digest_of(at_five))
+    memory = proved(found, at_five.observed, digests_of(at_five))
     assert (memory.state.phase, memory.state.weight, memory.state.live) == (Phase.PROMOTING, 100, True)
     at_five.pods_start = True
     goes_on(at_five, memory)
@@ -223,7 +226,7 @@ def test_a_pin_that_status_knows_to_be_of_the_canary_is_armed(at_five):
 
 def test_what_was_adopted_is_said(at_five):
     found = adopted(at_five)
-    text = memory_lost(proved(found, at_five.observed, digest_of(at_five)), "The ConfigMap is gone").message
+    text = memory_lost(proved(found, at_five.observed, digests_of(at_five)), "The ConfigMap is gone").message
     assert text.startswith("The ConfigMap is gone. Adopted what runs: shop-")
     assert "at weight 5, which the Envoys draw" in text
     assert "is Starting, at weight 0" in memory_lost(found.memory, "Gone").message
@@ -234,3 +237,60 @@ def test_running_templates_are_the_ones_that_are_applied(at_five):
     again = json.loads(json.dumps({one.service: one.template for one in running(at_five) if one.track is Track.STABLE}))
     memory = adopted(at_five, stored_too=False).memory
     assert {name: service.template for name, service in memory.stable.services.items()} == again
+
+
+@pytest.fixture
+def rejected(at_five):
+    """A canary at 5, and an edit that every Envoy rejects."""
+    at_five.refuses = lambda config: "no such filter" if "3.333s" in config.text else ""
+    at_five.spec["resilience"] = {"timeout": "3333ms"}
+    at_five.edit().settle()
+    assert at_five.condition("ConfigAccepted")[0] == "False"
+    return at_five
+
+
+def forget(cluster):
+    """The memory is deleted; what the Envoys run and what is stored beside their configuration stays."""
+    found = adopted(cluster)
+    cluster.see(memory=proved(found, cluster.observed, digests_of(cluster)))
+    return cluster
+
+
+def test_a_canary_goes_on_at_its_weight_while_an_edit_is_rejected(rejected):
+    assert forget(rejected).observed.memory.state.weight == 5
+    rejected.settle()
+    assert (rejected.plan.status.canary.weight, rejected.condition("ConfigAccepted")[0]) == (5, "False")
+
+
+@pytest.mark.parametrize("edit", [{"abort": True}, {"weight": 0}, {"weight": 40}], ids=str)
+def test_decisions_act_though_the_memory_was_lost_while_an_edit_is_rejected(rejected, edit):
+    canary = forget(rejected).observed.memory.canary.name
+    rejected.edit(canary={"abort": canary} if "abort" in edit else edit).settle()
+    ran = next(config for config in rejected.offered if config.digest == rejected.ran["proxy-0"])
+    assert ran.digest == rejected.plan.desired.envoy.digest, "every Envoy runs what was decided"
+    weight = edit.get("weight", 0)
+    assert rejected.plan.status.canary.weight == weight
+    assert (rejected.plan.status.canary.phase in ("Draining", "Aborted")) == ("abort" in edit)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"accepted": null}', '{"format": 2, "xz": "AAAA"}', "null"])
+def test_a_copy_that_can_not_be_read_is_as_good_as_none(text):
+    assert read_copy({"data": {KEY: text}}) == SecondCopy() == read_copy({}) == read_copy({"data": None})
+
+
+def test_where_envoys_send_while_a_port_moves_is_not_lost(cluster):
+    cluster.spec.pop("canary")
+    cluster.edit().settle()
+    cluster.service("payments")["port"] = 9090
+    cluster.edit().reconcile()
+    cluster.reconcile()
+    cluster.pods_start = False
+    cluster.settle()
+    before = cluster.observed.memory
+    assert (before.state.phase, before.aims["payments"].port) == (Phase.PROMOTING, 8080)
+    memory = proved(adopted(cluster), cluster.observed, digests_of(cluster))
+    assert (memory.aims, memory.leaving) == (before.aims, before.leaving)
+    assert (memory.state.phase, memory.state.weight, memory.state.live) == (Phase.PROMOTING, 100, True)
+    config = cluster.plan.desired.envoy.digest
+    cluster.see(memory=memory).settle()
+    assert cluster.plan.desired.envoy.digest == config, "no Envoy is told anything else"
