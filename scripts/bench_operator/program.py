@@ -105,7 +105,7 @@ class _Traced:
     async def reconcile(self, key: SliceKey) -> Result:
         began = time.monotonic_ns()
         result: Result = await self._inner.reconcile(key)
-        stages = {name: [round(x * 1e6) for x in pair] for name, pair in self._inner.timings.stages.items()}
+        stages = {name: [round(x * 1e6) for x in pair] for name, pair in self._inner.deciding.timings.stages.items()}
         self._write({"pass": str(key), "began": began, "ended": time.monotonic_ns(), "stages": stages})
         return result
 

@@ -23,7 +23,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import EVENT, POD, RESILIENT_SLICE, SECRET, Object, SliceKey
 from resilientslice.kube.session import Session
 
-FAKES = ROOT / "tests" / "unit" / "fleet" / "fake_agents.py"
+FAKES = ROOT / "tests" / "unit" / "envoys" / "fake_agents.py"
 NAME = "minimal"
 SECRET_NAME = "minimal-agent-key"
 

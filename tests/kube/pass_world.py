@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from scripts.bench_operator.replica_sets import controlled_by, replica_set
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.controller.held import Held
-from resilientslice.controller.reconciler import Reconciler
+from resilientslice.controller.build import assemble
+from resilientslice.controller.slice_state import SliceState
 from resilientslice.envoys.port import Agents, Epoch, KeyNews, Seen
 from resilientslice.kube.cache import Children, ProxyPod
 from resilientslice.kube.children import noted
@@ -116,7 +116,7 @@ class World:
         """The operator's process ends, and another one starts with empty hands."""
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
-        self.reconciler = Reconciler(
+        self.reconciler = assemble(
             self.client,
             self.slices,
             self.children,
@@ -231,9 +231,9 @@ class World:
                 changed = True
         return changed
 
-    def held(self, name: str) -> Held:
+    def held(self, name: str) -> SliceState:
         """What the operator's process knows of a slice."""
-        return self.reconciler._held[SliceKey(self.namespace, name)]
+        return self.reconciler.states[SliceKey(self.namespace, name)]
 
     def key(self, name: str) -> SliceKey:
         return SliceKey(self.namespace, name)

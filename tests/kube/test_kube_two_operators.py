@@ -7,7 +7,8 @@ import pytest
 from tests.kube.pass_edits import sample
 from tests.kube.pass_world import FakeAgents, World, writes
 
-from resilientslice.controller.reconciler import Reconciler
+from resilientslice.controller.build import assemble
+from resilientslice.controller.deciding import Settings
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
@@ -44,16 +45,16 @@ class Installation(World):
         self.agents = FakeAgents()
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
-        self.reconciler = Reconciler(
+        self.reconciler = assemble(
             self.client,
             self.slices,
             self.children,
             self.agents,
-            images=self.images,
+            settings=Settings(self.images),
             clock=lambda: self.now,
             installation=self.installation,
         )
-        self.reconciler.claims.monotonic = lambda: self.clock[0]
+        self.reconciler.standing.claims.monotonic = lambda: self.clock[0]
 
     async def renew(self):
         """Its Lease shows a sign of life."""
@@ -134,7 +135,7 @@ async def test_one_manages_a_slice_and_the_other_says_so_and_changes_nothing(fir
     status, reason, message = await first.condition(NAME, "OperatorConflict")
     assert (status, reason) == ("True", "ManagedTwice")
     assert second.installation in message
-    assert second.reconciler.claims.elsewhere == 1
+    assert second.reconciler.standing.claims.elsewhere == 1
     edited = sample(NAME)
     edited["spec"]["services"][0]["replicas"] = 3
     await first.apply(edited)

@@ -13,7 +13,8 @@ from tests.apiserver.conftest import ROOT
 from tests.kube.conftest import FAR, until
 from tests.kube.pass_world import FakeAgents
 
-from resilientslice.controller.reconciler import Reconciler
+from resilientslice.controller.build import assemble
+from resilientslice.controller.deciding import Settings
 from resilientslice.envoys.port import Epoch, Seen
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
@@ -125,8 +126,8 @@ async def operator(session: Session, namespace: str, images: Images) -> AsyncIte
     children = Children(on_change=lambda key: queue.add(key, after=0.02), shape=noted, namespaces=(namespace,))
     following = Following.of(session, slices, children, (namespace,))
     agents = Pods()
-    reconciler = Reconciler(
-        KubeClient(session), slices, children, agents, images=images, proxy_rollouts=PLACES, wake=queue.add
+    reconciler = assemble(
+        KubeClient(session), slices, children, agents, settings=Settings(images), proxy_rollouts=PLACES, wake=queue.add
     )
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(following.run())

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from resilientslice.applying.applied import Applied, Left
 from resilientslice.applying.contested import TakingBack, take_back
 from resilientslice.applying.difference import Action, Change, Difference
 from resilientslice.applying.refusals import RETRY_SECONDS, refusal_of
-from resilientslice.controller.held import Held, Left
 from resilientslice.kube.cache import Children, controller_uid
 from resilientslice.kube.children import (
     DIGEST_ANNOTATION,
@@ -37,15 +37,15 @@ Finished = Callable[[Change], Object]
 
 
 class ObjectWriter:
-    """Of one pass over one slice. Refusals and strangers end up in `held`; what passes by itself is raised."""
+    """Of one pass over one slice. Refusals and strangers end up in `applied`; what passes by itself is raised."""
 
     def __init__(
-        self, client: KubeClient, children: Children, key: SliceKey, *, held: Held, now: float, finished: Finished
+        self, client: KubeClient, children: Children, key: SliceKey, *, applied: Applied, now: float, finished: Finished
     ) -> None:
         self._client = client
         self._children = children
         self._key = key
-        self._held = held
+        self._applied = applied
         self._now = now
         self._finished = finished
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -56,14 +56,14 @@ class ObjectWriter:
         failures: list[KubeError] = []
         # also what an earlier pass was refused, and is not tried again for a while
         tried = {change.id for change in difference.changes}
-        refused = (child for child in self._held.refusals if child not in tried)
-        obstacles = (*difference.strangers, *refused, *self._held.strangers)
+        refused = (child for child in self._applied.refusals if child not in tried)
+        obstacles = (*difference.strangers, *refused, *self._applied.strangers)
         isolated = not any(kind in BEFORE_PODS for kind, _ in obstacles)
         for kind, changes in groupby(difference.changes, key=lambda change: change.id[0]):
             if kind in POD_OWNERS and not isolated:
                 continue
             failed = await self._all(self._write(change) for change in changes)
-            stopped = failed or any(other == kind for other, _ in (*self._held.refusals, *self._held.strangers))
+            stopped = failed or any(other == kind for other, _ in (*self._applied.refusals, *self._applied.strangers))
             isolated = isolated and not (kind in BEFORE_PODS and stopped)
             failures += failed
         for child in difference.gone:
@@ -82,22 +82,22 @@ class ObjectWriter:
         try:
             await self._changed(change)
         except KubeError as error:
-            before = self._held.refusals.get(change.id)
+            before = self._applied.refusals.get(change.id)
             refusal = refusal_of(change.id, change.expected.digest, error, self._now, before)
             if refusal is None:
-                self._held.refusals.pop(change.id, None)
+                self._applied.refusals.pop(change.id, None)
                 raise
-            self._held.refusals[change.id] = refusal
+            self._applied.refusals[change.id] = refusal
         else:
-            self._held.refusals.pop(change.id, None)
+            self._applied.refusals.pop(change.id, None)
 
     async def _changed(self, change: Change) -> None:
         wanted, uid = self._finished(change), ""
-        self._held.left.pop(change.id, None)
-        if change.action is not Action.UPDATE or self._held.contests.about(change.id):
+        self._applied.left.pop(change.id, None)
+        if change.action is not Action.UPDATE or self._applied.contests.about(change.id):
             live = await self._client.find(kind_of(wanted), self._key.namespace, change.id[1])
-            if live is not None and controller_uid(live) != self._held.uid:
-                self._held.strangers[change.id] = self._now + RETRY_SECONDS
+            if live is not None and controller_uid(live) != self._applied.uid:
+                self._applied.strangers[change.id] = self._now + RETRY_SECONDS
                 return
             uid = live["metadata"]["uid"] if live else ""
             taking = self._take_back(change, live, wanted) if live is not None else None
@@ -110,16 +110,16 @@ class ObjectWriter:
             uid = child.uid if child else ""
         if change.action is Action.UPDATE and change.id[0] == STATEFUL_SET.kind and await self._let_go(wanted, uid):
             return
-        self._held.strangers.pop(change.id, None)
+        self._applied.strangers.pop(change.id, None)
         await self._apply(change, wanted, uid)
 
     def _take_back(self, change: Change, live: Object, wanted: Object) -> TakingBack:
         self._saw(live)
         drift = change.action is Action.RETAKE
-        found = take_back(self._held.contests, change.id, live, wanted, self._now, drift=drift)
-        self._held.contests = found.contests
+        found = take_back(self._applied.contests, change.id, live, wanted, self._now, drift=drift)
+        self._applied.contests = found.contests
         if found.left:
-            self._held.left[change.id] = Left(found.left)
+            self._applied.left[change.id] = Left(found.left)
         if drift and found.taken:
             _log.info("%s: %s changed by others, taken back: %s", self._key, " ".join(change.id), found.taken)
         return found
@@ -135,7 +135,7 @@ class ObjectWriter:
             return True
         if same_claims(live["spec"].get("volumeClaimTemplates") or (), wanted["spec"]["volumeClaimTemplates"]):
             return False
-        self._held.remade |= {name}
+        self._applied.remade |= {name}
         _log.info("%s: StatefulSet %s is created again, its pod goes on", self._key, name)
         await self._client.delete(STATEFUL_SET, self._key.namespace, name, uid=uid, propagation="Orphan")
         return True
@@ -145,7 +145,7 @@ class ObjectWriter:
             uid = await self._hand_over(change, wanted, uid)
         answer = await self._client.apply(_with_uid(wanted, uid), manager=MANAGER, force=True)
         self._saw(answer)
-        self._held.written[change.id] = change.expected.digest
+        self._applied.written[change.id] = change.expected.digest
         self._note(change)
 
     def _note(self, change: Change) -> None:
@@ -156,9 +156,9 @@ class ObjectWriter:
             return
         fields = note_of(child).fields
         if fields != change.expected.shape:
-            self._held.as_applied[change.id] = (child.annotations.get(DIGEST_ANNOTATION, ""), fields)
-        if change.id in self._held.left:
-            self._held.left[change.id] = replace(self._held.left[change.id], generation=child.generation)
+            self._applied.shapes[change.id] = (child.annotations.get(DIGEST_ANNOTATION, ""), fields)
+        if change.id in self._applied.left:
+            self._applied.left[change.id] = replace(self._applied.left[change.id], generation=child.generation)
 
     async def _hand_over(self, change: Change, wanted: Object, uid: str) -> str:
         """`replicas` gets a second owner before the first gives it up, so that it keeps its value meanwhile."""

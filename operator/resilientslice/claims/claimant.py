@@ -17,6 +17,7 @@ from resilientslice.claims.decision import (
     CONTENDER_ANNOTATION,
     CONTENDER_MANAGER,
     INSTALLATION_ANNOTATION,
+    LOOK_SECONDS,
     Claimed,
     Place,
     claimed,
@@ -31,8 +32,6 @@ from resilientslice.render.names import state_name
 
 PATIENCE_SECONDS = 60.0
 """Without a sign of life for that long, or for four times what its Lease is for, an installation is gone."""
-LOOK_SECONDS = 20.0
-"""Between two looks at the Lease of another installation."""
 
 _log = structlog.get_logger("resilientslice.claims")
 

@@ -21,6 +21,9 @@ CONTENDER_MANAGER = "resilientslice-contender"
 UNKNOWN = "another operator"
 """One that makes no claims."""
 
+LOOK_SECONDS = 20.0
+"""Between two looks at the Lease of another installation."""
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 

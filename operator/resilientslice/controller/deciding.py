@@ -3,25 +3,28 @@
 What a decision begins with is stored before it is pushed; all else is written after. Nothing else is written here.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.canary.state import Event
 from resilientslice.controller.gather import Obstacles, gather
-from resilientslice.controller.held import Held, Withheld
-from resilientslice.controller.recent import Recent
-from resilientslice.controller.timings import Timings
-from resilientslice.controller.wanted import asked
-from resilientslice.controller.withheld import NothingStoredError, withhold
+from resilientslice.controller.interning import Recent
+from resilientslice.controller.slice_state import SliceState
+from resilientslice.controller.wanted import NothingStoredError, asked, withhold
 from resilientslice.envoys.port import Agents, Seen
 from resilientslice.history.regained import regained
-from resilientslice.history.store import Remembering
+from resilientslice.history.remembered import Withheld
+from resilientslice.history.store import Keeping, MemoryStore
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import CONTROLLER_REVISION, SliceKey
+from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed
 from resilientslice.planning.plan import Desired, Plan, plan
 from resilientslice.render.envoy import EnvoyRenderer
-from resilientslice.render.images import Images
+from resilientslice.render.images import DEFAULT_IMAGES, Images
+from resilientslice.render.names import OPERATOR_NAMESPACE
 from resilientslice.render.proxy import cluster_topology
 
 MOST_TURNS = 4
@@ -30,101 +33,143 @@ RENDERERS = 8
 """Slices whose Envoys' configuration is kept for the next edit, the latest: some 300 KB of a slice of four services."""
 
 
+@dataclass(slots=True)
+class Timings:
+    """CPU and wall seconds of the last pass by stage, for benchmarks."""
+
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _last: tuple[float, float] = (0.0, 0.0)
+
+    def begin(self) -> None:
+        self.stages, self._last = {}, (time.process_time(), time.perf_counter())
+
+    def mark(self, stage: str) -> None:
+        now = (time.process_time(), time.perf_counter())
+        before = self.stages.get(stage, (0.0, 0.0))
+        self.stages[stage] = (before[0] + now[0] - self._last[0], before[1] + now[1] - self._last[1])
+        self._last = now
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every slice is rendered with. `sleep_action` as in `revision_of`."""
+
+    images: Images = DEFAULT_IMAGES
+    operator_namespace: str = OPERATOR_NAMESPACE
+    sleep_action: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A plan, and what it was made of. `memory` and `events` are those before it."""
+
+    plan: Plan
+    seen: Seen
+    memory: Memory | None
+    events: tuple[Event, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """`sleep_action` as in `revision_of`."""
-
     children: Children
     agents: Agents
-    remembering: Remembering
+    store: MemoryStore
+    settings: Settings
     timings: Timings
-    images: Images
-    operator_namespace: str
-    sleep_action: bool
-    renderers: Recent[SliceKey, EnvoyRenderer]
+    renderers: Recent[SliceKey, EnvoyRenderer] = field(default_factory=lambda: Recent(RENDERERS, EnvoyRenderer))
 
-    async def decide(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, bool]:
-        """Plans, and pushes what the Envoys are to run, until there is nothing new to push or they don't answer.
-        True if not every Envoy has taken what was pushed last. NothingStoredError for a slice that can't begin."""
-        planned, seen = await self._storable(key, held, slice_, now)
+    async def decide(self, key: SliceKey, state: SliceState, slice_: ResilientSlice, now: float) -> tuple[Plan, bool]:
+        """Plan, and push what the Envoys are to run, until there is nothing new to push or they don't answer. True if
+        not every Envoy has taken what was pushed last. Raises NothingStoredError for a slice that can't begin."""
+        made = await self._storable(key, state, slice_, now)
         for _ in range(MOST_TURNS):
-            if planned.desired is None or not _to_push(planned.desired, seen):
-                return planned, False
-            held.epoch = await self.agents.push(key, planned.desired.envoy)
+            if made.plan.desired is None or not _to_push(made.plan.desired, made.seen):
+                return made.plan, False
+            state.epoch = await self.agents.push(key, made.plan.desired.envoy)
             self.timings.mark("push")
-            digest = planned.desired.envoy.digest
-            planned, seen = await self._storable(key, held, slice_, now)
-            if seen.proxies.owe(digest):
-                return planned, True
-        return planned, True
+            digest = made.plan.desired.envoy.digest
+            made = await self._storable(key, state, slice_, now)
+            if made.seen.proxies.owe(digest):
+                return made.plan, True
+        return made.plan, True
 
-    def seen(self, key: SliceKey, held: Held) -> Seen:
-        canary = held.memory.state.services if held.memory and held.memory.canary else ()
-        return self.agents.seen(key, canary)
+    def seen(self, key: SliceKey, state: SliceState) -> Seen:
+        memory = state.remembered.memory
+        return self.agents.seen(key, memory.state.services if memory and memory.canary else ())
 
-    async def _storable(self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float) -> tuple[Plan, Seen]:
+    async def _storable(self, key: SliceKey, state: SliceState, slice_: ResilientSlice, now: float) -> Made:
         """The plan, after the revisions that it begins with were stored: what is pushed must be known after a restart.
         Without the wanted revision if that can't be stored: everything else still acts."""
-        held.unstored = None
-        planned, seen = self._plan(key, held, slice_, now)
-        if planned.desired is None or planned.memory is None:
-            return planned, seen
-        before, events = held.before
-        failed = await self.remembering.begin(planned.desired.slice_, held, before, planned.memory, now)
+        remembered = state.remembered
+        remembered.unstored = None
+        made = self._plan(key, state, slice_, now)
+        if made.plan.desired is None or made.plan.memory is None:
+            return made
+        keeping = Keeping(made.plan.desired.slice_, remembered, state.applied, now)
+        failed = await self.store.begin(keeping, made.memory, made.plan.memory)
         if failed is None:
-            held.withheld = None
-            return planned, seen
-        held.memory, held.events = before, events
-        withheld = withhold(held, slice_, failed)
-        if before is None:
-            raise failed.error or NothingStoredError(held.refusals[CONTROLLER_REVISION.kind, failed.revision])
-        held.unstored = failed.error
-        return self._plan(key, held, slice_, now, withheld=withheld)
+            remembered.withheld = None
+            return made
+        remembered.memory, state.reported.events = made.memory, made.events
+        withheld = withhold(remembered, state.applied, slice_, failed)
+        if made.memory is None:
+            refusals = state.applied.refusals
+            raise failed.error or NothingStoredError(refusals[CONTROLLER_REVISION.kind, failed.revision])
+        remembered.unstored = failed.error
+        return self._plan(key, state, slice_, now, withheld=withheld)
 
     def _plan(
-        self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float, *, withheld: Withheld | None = None
-    ) -> tuple[Plan, Seen]:
-        seen = self.seen(key, held)
-        observed = self._gather(key, held, seen, now)
+        self,
+        key: SliceKey,
+        state: SliceState,
+        slice_: ResilientSlice,
+        now: float,
+        *,
+        withheld: Withheld | None = None,
+    ) -> Made:
+        seen, remembered, events = self.seen(key, state), state.remembered, state.reported.events
+        observed = self._gather(key, state, seen, now)
         self.timings.mark("gather")
-        make = self._planner(key, held, slice_, now, withheld=withheld)
-        if not held.planned:
-            observed = regained(held, slice_, observed, make, self.renderers.of(key))
-        held.before = observed.memory, held.events
+        make = self._planner(key, state, slice_, now, withheld=withheld)
+        if not remembered.regained:
+            observed, found = regained(remembered, slice_, observed, make, self.renderers.of(key))
+            events = (*events, *found)
         planned = make(observed)
         self.timings.mark("plan")
-        held.memory = planned.memory
-        held.events = (*held.events, *planned.events)
-        return planned, seen
+        remembered.memory, state.reported.events = planned.memory, (*events, *planned.events)
+        return Made(planned, seen, observed.memory, events)
 
     def _planner(
-        self, key: SliceKey, held: Held, slice_: ResilientSlice, now: float, *, withheld: Withheld | None
+        self, key: SliceKey, state: SliceState, slice_: ResilientSlice, now: float, *, withheld: Withheld | None
     ) -> Callable[[Observed], Plan]:
+        settings = self.settings
+
         def make(seen: Observed) -> Plan:
-            asks, wanted = asked(held, slice_, seen.memory, withheld, sleep_action=self.sleep_action)
+            asks, wanted = asked(state.remembered, slice_, seen.memory, withheld, sleep_action=settings.sleep_action)
             return plan(
                 asks,
                 seen,
                 now,
                 place=cluster_topology,
                 render=self.renderers.of(key),
-                images=self.images,
-                operator_namespace=self.operator_namespace,
-                sleep_action=self.sleep_action,
+                images=settings.images,
+                operator_namespace=settings.operator_namespace,
+                sleep_action=settings.sleep_action,
                 wanted=wanted,
                 withheld=withheld.revision if withheld else "",
             )
 
         return make
 
-    def _gather(self, key: SliceKey, held: Held, seen: Seen, now: float) -> Observed:
-        held.contests = held.contests.current(now)
-        strangers = {*held.foreign, *held.strangers}
-        known = self.children.of(key)
-        remade = held.still_remade(known)
-        obstacles = Obstacles(tuple(strangers), held.contests, held.troubles(now), held.pods, held.queued, remade)
-        volumes = held.seen_volumes()
-        return gather(held.memory, known.values(), held.uid, seen, obstacles, now=now, volumes=volumes)
+    def _gather(self, key: SliceKey, state: SliceState, seen: Seen, now: float) -> Observed:
+        applied, known = state.applied, self.children.of(key)
+        applied.contests = applied.contests.current(now)
+        names = tuple({*applied.foreign, *applied.strangers})
+        obstacles = Obstacles(
+            names, applied.contests, state.troubles(now), state.pods.found, state.queued, state.still_remade(known)
+        )
+        volumes, memory = state.stores.seen_volumes(), state.remembered.memory
+        return gather(memory, known.values(), state.uid, seen, obstacles, now=now, volumes=volumes)
 
 
 def _to_push(desired: Desired, seen: Seen) -> bool:

@@ -1,4 +1,6 @@
-"""Keeps equal parts of what is held of many slices once: defaults, security contexts, probes, names of fields.
+"""Bounds on what a process keeps of many slices: equal parts once, and what only active slices need for few of them.
+
+Equal parts are defaults, security contexts, probes, names of fields.
 
 A small slice that was parsed, and its revision, are some 400 objects, of which all but a few dozen look the same in
 every other slice. Nothing that is held is ever changed in place, so whether two slices have the same part or equal ones
@@ -7,9 +9,9 @@ instead when it has become much; what is found twice after that is merely kept t
 """
 
 import sys
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import is_dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,6 +21,8 @@ MOST = 2048
 _PLAIN = frozenset({bool, int, float, type(None)})
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 class Shared:
@@ -93,3 +97,22 @@ def _token(value: Any) -> Hashable:
     the token holds them."""
     kind = type(value)
     return (kind, value) if kind is str or kind in _PLAIN else id(value)
+
+
+class Recent(Generic[K, V]):
+    """A value for each key, made when it is asked for; of those that were asked for last, `most` are kept."""
+
+    def __init__(self, most: int, make: Callable[[], V]) -> None:
+        self._most = most
+        self._make = make
+        self._kept: dict[K, V] = {}
+
+    def of(self, key: K) -> V:
+        found = self._kept.pop(key) if key in self._kept else self._make()
+        self._kept[key] = found
+        if len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def forget(self, key: K) -> None:
+        self._kept.pop(key, None)

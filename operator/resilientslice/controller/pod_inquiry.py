@@ -1,10 +1,11 @@
 """Asks why pods don't come up. The services' pods are not watched, there are too many; only while some are missing is
 the API server asked, now and then. The same of stores, and of the volumes that their pods wait for."""
 
+from dataclasses import dataclass
+
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import ConditionType, Status
-from resilientslice.controller.held import Held
 from resilientslice.controller.troubles import claim_trouble, pod_troubles
 from resilientslice.kube.cache import ChildKey, Children, controller
 from resilientslice.kube.client import KubeClient
@@ -23,23 +24,34 @@ _PODS = frozenset(
 )
 
 
+@dataclass(slots=True)
+class PodTroubles:
+    """Why pods of one slice don't start."""
+
+    found: tuple[Trouble, ...] = ()
+    due: float | None = None
+    """When to ask (again), in seconds since the epoch; None while they start."""
+
+
 class PodInquiry:
     def __init__(self, client: KubeClient, children: Children) -> None:
         self._client = client
         self._children = children
 
-    async def ask(self, key: SliceKey, held: Held, status: Status, slice_: ResilientSlice, now: float) -> None:
-        if not _missing(status, held):
-            held.pods, held.pods_due = (), None
-            return
-        if held.pods_due is None:
-            held.pods_due = now + PATIENCE_SECONDS
-        elif held.pods_due <= now:
-            held.pods_due = now + AGAIN_SECONDS
+    async def ask(self, uid: str, known: PodTroubles, status: Status, slice_: ResilientSlice, now: float) -> bool:
+        """Update `known`, of the slice with this UID. True if something else was found than before."""
+        if not _missing(status, known.found):
+            known.found, known.due = (), None
+        elif known.due is None:
+            known.due = now + PATIENCE_SECONDS
+        elif known.due <= now:
+            known.due = now + AGAIN_SECONDS
+            key = SliceKey(slice_.namespace, slice_.name)
             stores = [StoreName(store.name) for store in status.stores if store.ready < store.desired]
-            found = (*await self._pods(key, held.uid), *await self._of_stores(key, slice_, stores))
-            held.again = held.again or found != held.pods
-            held.pods = found
+            found = (*await self._pods(key, uid), *await self._of_stores(key, slice_, stores))
+            changed, known.found = found != known.found, found
+            return changed
+        return False
 
     async def _pods(self, key: SliceKey, uid: str) -> tuple[Trouble, ...]:
         """Of pods that workloads of the slice with this UID have made."""
@@ -74,9 +86,9 @@ def _workload(pod: Object) -> ChildKey:
     return DEPLOYMENT.kind, owner.name.removesuffix(f"-{hashed}")
 
 
-def _missing(status: Status, held: Held) -> bool:
+def _missing(status: Status, found: tuple[Trouble, ...]) -> bool:
     reasons = {condition.reason for condition in status.conditions if condition.type in _TYPES}
-    named = {trouble.reason for trouble in held.pods}
+    named = {trouble.reason for trouble in found}
     return bool(reasons & (_PODS | named))
 
 

@@ -3,10 +3,11 @@
 A weight is in none of them but the configuration that the Envoys start from, so a step of a canary costs one object.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from resilientslice.applying.expected import Expected, complete, expected_from, expected_of
-from resilientslice.controller.held import Held
 from resilientslice.envoys.port import Epoch
 from resilientslice.history.record import Record
 from resilientslice.history.second_copy import KEY as COPY_KEY
@@ -19,32 +20,53 @@ from resilientslice.render.objects import KINDS
 from resilientslice.render.proxy import cluster_topology, render_proxy_configuration, render_pushed
 
 
-def expected_objects(desired: Desired, record: Record, held: Held) -> dict[ChildId, Expected]:
+@dataclass(slots=True)
+class Rendered:
+    """What was rendered last for one slice."""
+
+    expected: Mapping[ChildId, Expected] = field(default_factory=dict)
+    basis: tuple[Any, ...] = ()
+    """What `expected` was rendered from."""
+    config: tuple[str, str] = ("", "")
+    """Digest of the Envoys' configuration in `expected`, and the second copy of the memory beside it."""
+
+
+def expected_objects(desired: Desired, record: Record, before: Rendered) -> dict[ChildId, Expected]:
     """Everything but ControllerRevisions, in the order of application."""
     basis = _basis(desired)
-    if held.basis != basis or not held.expected:
-        held.expected, held.basis, held.config = expected_of(desired), basis, ("", "")
+    if before.basis != basis or not before.expected:
+        before.expected, before.basis, before.config = expected_of(desired), basis, ("", "")
     config = desired.envoy.digest, record.copy
-    if held.config != config:
+    if before.config != config:
         made = expected_from(desired, proxy_configuration(desired, (0, 0), copy=record.copy))
-        held.expected, held.config = {**held.expected, made.id: made}, config
+        before.expected, before.config = {**before.expected, made.id: made}, config
     state = expected_from(desired, record.state)
-    found = {**held.expected, state.id: state}
+    found = {**before.expected, state.id: state}
     return dict(sorted(found.items(), key=lambda entry: KINDS.index(entry[0][0])))
 
 
-def object_to_apply(child: ChildId, desired: Desired, record: Record, epoch: Epoch) -> Object:
-    """One of `expected_objects`, rendered again. The Envoys' configuration gets the epoch that it was pushed under, so
-    that an agent knows which is newer; its digest is without, or each start of an operator would write it again."""
-    if child == child_id(record.state):
-        return complete(desired, record.state)
-    if child != configuration_id(desired.slice_.name):
-        return complete(desired, next(made for made in desired.objects if child_id(made) == child))
-    bare = complete(desired, proxy_configuration(desired, (0, 0), copy=record.copy))
-    if epoch == (0, 0):
-        return bare
-    pushed = render_pushed(desired.envoy, epoch=epoch)
-    return {**bare, **pushed, "data": {**bare["data"], **pushed["data"]}}
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What objects are rendered from once more, when they are to be applied. `epoch`: that the Envoys' configuration
+    was pushed under."""
+
+    desired: Desired
+    record: Record
+    epoch: Epoch
+
+    def object_to_apply(self, child: ChildId) -> Object:
+        """One of `expected_objects`. The Envoys' configuration gets the epoch, so that an agent knows which is newer;
+        its digest is without, or each start of an operator would write it again."""
+        desired, record = self.desired, self.record
+        if child == child_id(record.state):
+            return complete(desired, record.state)
+        if child != configuration_id(desired.slice_.name):
+            return complete(desired, next(made for made in desired.objects if child_id(made) == child))
+        bare = complete(desired, proxy_configuration(desired, (0, 0), copy=record.copy))
+        if self.epoch == (0, 0):
+            return bare
+        pushed = render_pushed(desired.envoy, epoch=self.epoch)
+        return {**bare, **pushed, "data": {**bare["data"], **pushed["data"]}}
 
 
 def child_id(made: Object) -> ChildId:

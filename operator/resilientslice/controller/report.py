@@ -4,9 +4,8 @@ import logging
 from dataclasses import dataclass, field
 
 from resilientslice.api.status import Status
-from resilientslice.applying.refusals import SAY_SECONDS
+from resilientslice.applying.refusals import SAY_SECONDS, Failing
 from resilientslice.canary.state import Event, EventType
-from resilientslice.controller.held import Held
 from resilientslice.kube.children import MANAGER
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ConflictError, KubeError, NotFoundError, NotLeadingError
@@ -23,6 +22,21 @@ MOST_EVENTS = 20
 """Kept for later while they can't be written: the newest."""
 
 
+@dataclass(slots=True)
+class Reported:
+    """What of one slice was reported, or is still to be. Times are seconds since the epoch."""
+
+    events: tuple[Event, ...] = ()
+    """Still to be written."""
+    written: float = 0.0
+    """When the status was written last."""
+    deferred: bool = False
+    """The last pass left its status to the next one, which is not to do so again."""
+    unwritten: tuple[float, str] | None = None
+    """Since when the status itself can't be written, and what an Event said of it."""
+    failing: Failing = field(default_factory=Failing)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     client: KubeClient
@@ -30,32 +44,32 @@ class Report:
     instance: str = field(default="resilientslice")
 
     async def write(
-        self, key: SliceKey, raw: Object, held: Held, *, before: Status, after: Status, now: float
+        self, key: SliceKey, raw: Object, reported: Reported, *, before: Status, after: Status, now: float
     ) -> float | None:
         """Returns when to look again because of a status that is held back; None if it was written or is the same."""
-        at = write_at(before, after, written=held.status_written, now=now)
+        at = write_at(before, after, written=reported.written, now=now)
         if at is not None and at > now:
             return at
         if at is not None:
             try:
                 await self._write_status(key, raw, after)
             except KubeError as error:
-                await self._unwritten(raw, held, error, now)
+                await self._unwritten(raw, reported, error, now)
                 raise
-            held.events = (*held.events, *transitions(before, after))
-            held.status_written, held.unsaid_status = now, None
-        if held.events:
-            await self._tell(raw, held)
+            reported.events = (*reported.events, *transitions(before, after))
+            reported.written, reported.unwritten = now, None
+        if reported.events:
+            await self._tell(raw, reported)
         return None
 
     async def unread(
-        self, key: SliceKey, raw: Object, held: Held, *, before: Status, error: KubeError, now: float
+        self, key: SliceKey, raw: Object, reported: Reported, *, before: Status, error: KubeError, now: float
     ) -> None:
         """What is needed before anything can be planned could not be read, or made."""
-        held.failing = held.failing.after([error], key.namespace, now)
-        for trouble in held.failing.troubles(now):
+        reported.failing = reported.failing.after([error], key.namespace, now)
+        for trouble in reported.failing.troubles(now):
             after = unread_status(before, raw["metadata"].get("generation", 0), trouble, now)
-            await self.write(key, raw, held, before=before, after=after, now=now)
+            await self.write(key, raw, reported, before=before, after=after, now=now)
 
     async def _write_status(self, key: SliceKey, raw: Object, status: Status) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -67,20 +81,23 @@ class Report:
             return  # it was deleted meanwhile; the next event says so
         self.slices.saw(answer)
 
-    async def _unwritten(self, raw: Object, held: Held, error: KubeError, now: float) -> None:
+    async def _unwritten(self, raw: Object, reported: Reported, error: KubeError, now: float) -> None:
         """Where a status would be read, an Event stands instead, once while it lasts."""
-        since, told = held.unsaid_status or (now, "")
+        since, told = reported.unwritten or (now, "")
         meaning = meaning_of(error)
         known = isinstance(error, (NotLeadingError, ConflictError)) or told == meaning.reason
         if not known and (meaning.lasts or now - since >= SAY_SECONDS):
             said = f"The status can't be written: {meaning.advice}: {error.message or error}"
-            held.events, told = (*held.events, Event(EventType.WARNING, "StatusNotWritten", said)), meaning.reason
-        held.unsaid_status = since, told
-        if held.events and not isinstance(error, NotLeadingError):
-            await self._tell(raw, held)
+            reported.events, told = (
+                (*reported.events, Event(EventType.WARNING, "StatusNotWritten", said)),
+                meaning.reason,
+            )
+        reported.unwritten = since, told
+        if reported.events and not isinstance(error, NotLeadingError):
+            await self._tell(raw, reported)
 
     async def stalled(
-        self, key: SliceKey, raw: Object, held: Held, *, before: Status, problems: str, reason: str, now: float
+        self, key: SliceKey, raw: Object, reported: Reported, *, before: Status, problems: str, reason: str, now: float
     ) -> float | None:
         """As `write`. Without `reason` the resource is to be corrected."""
         generation = raw["metadata"].get("generation", 0)
@@ -88,7 +105,7 @@ class Report:
             after = stalled_status(before, generation, reason, problems, now)
         else:
             after = invalid_status(before, generation, problems, now)
-        return await self.write(key, raw, held, before=before, after=after, now=now)
+        return await self.write(key, raw, reported, before=before, after=after, now=now)
 
     async def tell(self, raw: Object, event: Event) -> None:
         """Once; an Event that can't be written is only logged."""
@@ -99,18 +116,18 @@ class Report:
         except KubeError as error:
             _log.warning("an Event was not written: %s", error)
 
-    async def _tell(self, raw: Object, held: Held) -> None:
+    async def _tell(self, raw: Object, reported: Reported) -> None:
         """An Event is for people who look: one that can't be written is tried again with the next, not for itself."""
-        held.events = held.events[-MOST_EVENTS:]
-        while held.events:
+        reported.events = reported.events[-MOST_EVENTS:]
+        while reported.events:
             try:
-                await self._event(raw, held.events[0])
+                await self._event(raw, reported.events[0])
             except NotLeadingError:
                 raise
             except KubeError as error:
                 _log.warning("an Event was not written: %s", error)
                 return
-            held.events = held.events[1:]
+            reported.events = reported.events[1:]
 
     async def _event(self, raw: Object, event: Event) -> None:
         await self.client.event(

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from resilientslice.canary.state import Event, EventType
-from resilientslice.claims.claimant import LOOK_SECONDS, Claims
-from resilientslice.claims.decision import UNKNOWN, contended
-from resilientslice.controller.held import Held
+from resilientslice.claims.claimant import Claims
+from resilientslice.claims.decision import LOOK_SECONDS, UNKNOWN, contended
 from resilientslice.controller.report import Report
+from resilientslice.controller.slice_state import SliceState
 from resilientslice.controller.understood import Understood
 from resilientslice.kube.kinds import Object, SliceKey
 from resilientslice.planning.observed import Trouble
@@ -27,22 +27,24 @@ class Standing:
     claims: Claims
     report: Report
 
-    async def of(self, key: SliceKey, raw: Object, held: Held, understood: Understood, now: float) -> LeftAlone | None:
+    async def of(
+        self, key: SliceKey, raw: Object, state: SliceState, understood: Understood, now: float
+    ) -> LeftAlone | None:
         """None: this installation acts. Raises KubeError's kinds."""
-        holder = await self.claims.holder(key, held.uid, understood.slice_)
+        holder = await self.claims.holder(key, state.uid, understood.slice_)
         if holder:
             said = self.claims.stand_back(key, holder)
             if said:
                 await self.report.tell(raw, Event(EventType.WARNING, "ManagedByAnother", said))
             return LeftAlone(now + min(LOOK_SECONDS, self.claims.look), forget=True)
-        until = held.left_to_rival(now)
+        until = state.rivalry.left_until(now)
         if until is not None:
             generation = raw["metadata"].get("generation", 0)
             after = contended_status(understood.status, generation, self._contended(UNKNOWN), now)
-            await self.report.write(key, raw, held, before=understood.status, after=after, now=now)
+            await self.report.write(key, raw, state.reported, before=understood.status, after=after, now=now)
             return LeftAlone(until, forget=False)
-        contender = UNKNOWN if held.rivalry.conflicts(now) else await self.claims.contender(key)
-        held.rivals = (self._contended(contender),) if contender else ()
+        contender = UNKNOWN if state.rivalry.overwrites.conflicts(now) else await self.claims.contender(key)
+        state.rivalry.rivals = (self._contended(contender),) if contender else ()
         return None
 
     def _contended(self, contender: str) -> Trouble:

@@ -9,7 +9,7 @@ from resilientslice.api.problems import InvalidSliceError
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.api.validation import check_change, parse_slice
-from resilientslice.controller.held import Held
+from resilientslice.controller.slice_state import SliceState
 from resilientslice.kube.kinds import Object
 
 _METADATA = ("name", "namespace", "uid", "generation")
@@ -25,11 +25,11 @@ class Understood:
     problems: str = ""
 
 
-def understand(raw: Object, held: Held) -> Understood:
+def understand(raw: Object, state: SliceState) -> Understood:
     """The CRD catches nearly all of what is refused here; an older CRD, or none of its rules, does not."""
     status = _status(raw)
     generation = raw["metadata"].get("generation", 0)
-    known = held.slice_
+    known = state.slice_
     if known is not None and known.metadata.generation == generation:
         return Understood(status, known.model_copy(update={"status": status}))
     try:
@@ -40,7 +40,7 @@ def understand(raw: Object, held: Held) -> Understood:
             check_change(known, parsed, volumes=False)
     except InvalidSliceError as error:
         return Understood(status, problems="; ".join(str(problem) for problem in error.problems[:MOST_PROBLEMS]))
-    held.slice_ = parsed
+    state.slice_ = parsed
     return Understood(status, parsed.model_copy(update={"status": status}))
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.controller.held import Held
 from resilientslice.history.adoption import Adopted, Found, adopt, restored
 from resilientslice.history.record import Stored, memory_of, read_state, revision_of_object, state_text
+from resilientslice.history.remembered import Remembered
 from resilientslice.history.running import Running, running_of
 from resilientslice.history.second_copy import SecondCopy, read_copy
 from resilientslice.kube.cache import Children, controller_uid
@@ -47,13 +47,19 @@ class Recall:
     """Of one slice. Raises UnreadableMemoryError for what a later version wrote, KubeError for what can't be read."""
 
     def __init__(
-        self, client: KubeClient, children: Children, slice_: ResilientSlice, held: Held, *, sleep_action: bool
+        self,
+        client: KubeClient,
+        children: Children,
+        slice_: ResilientSlice,
+        remembered: Remembered,
+        *,
+        sleep_action: bool,
     ) -> None:
         self._client = client
         self._slice = slice_
         self._key = SliceKey(slice_.namespace, slice_.name)
         self._children = children.of(self._key)
-        self._held = held
+        self._remembered = remembered
         self._sleep_action = sleep_action
 
     async def memory(self, now: float) -> Recalled:
@@ -74,13 +80,13 @@ class Recall:
         owner = controller_uid(state) if state else ""
         if state is None or not (state.get("data") or state.get("binaryData")):
             return None  # or it was made to claim the slice: nothing is remembered in it
-        if owner == self._held.uid:
+        if owner == self._remembered.uid:
             return state
-        return state if not owner and await is_own_state(self._client, state, self._held.uid) else None
+        return state if not owner and await is_own_state(self._client, state, self._remembered.uid) else None
 
     async def _read(self, stored: Stored, now: float) -> Recalled:
         known = await self._revisions(stored.names)
-        self._held.revisions = frozenset(known)
+        self._remembered.revisions = frozenset(known)
         needed = [stored.stable, *([stored.canary] if stored.canary else [])]
         gone = [name for name in dict.fromkeys(needed) if name not in known]
         if not gone:
@@ -96,21 +102,21 @@ class Recall:
         known = await self._revisions((*names, status.stable, status.canary))
         copy = await self._copy()
         known |= await self._revisions(copy.leaving)
-        self._held.revisions = frozenset(known)
+        self._remembered.revisions = frozenset(known)
         found = Found(await self._running(known.values()), known, copy)
         adopted = adopt(self._slice, found, now, sleep_action=self._sleep_action)
         return Recalled(adopted.memory, adopted, why) if adopted else Recalled(None)
 
     async def _copy(self) -> SecondCopy:
         found = await self._find(CONFIG_MAP, proxy_name(self._slice.name))
-        return read_copy(found) if found is not None and controller_uid(found) == self._held.uid else SecondCopy()
+        return read_copy(found) if found is not None and controller_uid(found) == self._remembered.uid else SecondCopy()
 
     async def _revisions(self, names: Iterable[str]) -> dict[str, Revision]:
         """Those that are there and ours, by name; one that is damaged is as good as gone."""
         known = {}
         for name in dict.fromkeys(name for name in names if name):
             found = await self._find(CONTROLLER_REVISION, name)
-            if found is None or controller_uid(found) not in (self._held.uid, ""):
+            if found is None or controller_uid(found) not in (self._remembered.uid, ""):
                 continue
             try:
                 known[name] = revision_of_object(found)
@@ -129,7 +135,7 @@ class Recall:
 
     async def _one(self, service: str, track: Track) -> Running | None:
         deployment = await self._find(DEPLOYMENT, track_name(self._slice.name, service, track))
-        if deployment is None or controller_uid(deployment) != self._held.uid:
+        if deployment is None or controller_uid(deployment) != self._remembered.uid:
             return None
         metadata = deployment["metadata"]
         if "deletionTimestamp" in metadata:
@@ -139,7 +145,7 @@ class Recall:
 
     async def _port(self, service: str) -> int | None:
         found = await self._find(SERVICE, service_name(self._slice.name, service))
-        if found is None or controller_uid(found) != self._held.uid:
+        if found is None or controller_uid(found) != self._remembered.uid:
             return None
         target = next((port.get("targetPort") for port in found["spec"].get("ports") or ()), None)
         return target if isinstance(target, int) else None

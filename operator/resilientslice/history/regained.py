@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event
-from resilientslice.controller.held import Held
 from resilientslice.history.adoption import memory_lost, proved
 from resilientslice.history.recovery import recovered
+from resilientslice.history.remembered import Remembered
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed
 from resilientslice.planning.plan import Plan, Render, tracks_of
@@ -16,20 +16,24 @@ from resilientslice.render.proxy import cluster_topology
 
 
 def regained(
-    held: Held, slice_: ResilientSlice, observed: Observed, planned: Callable[[Observed], Plan], render: Render
-) -> Observed:
-    """`observed` with that memory; what happened on the way is to be told."""
+    remembered: Remembered,
+    slice_: ResilientSlice,
+    observed: Observed,
+    planned: Callable[[Observed], Plan],
+    render: Render,
+) -> tuple[Observed, tuple[Event, ...]]:
+    """Return `observed` with that memory, and Events of what happened on the way."""
     events: tuple[Event, ...] = ()
-    if held.adopted is None:
+    if remembered.adopted is None:
         observed, events = recovered(observed, planned)
     else:
-        memory = proved(held.adopted, observed, lambda memory: configuration_digests(slice_, memory, render))
+        memory = proved(remembered.adopted, observed, lambda memory: configuration_digests(slice_, memory, render))
         observed = replace(observed, memory=memory)
-    if held.lost and observed.memory is not None:
-        events = (memory_lost(observed.memory, held.lost), *events)
-    held.adopted, held.lost, held.planned = None, "", True
-    held.memory, held.events = observed.memory, (*held.events, *events)
-    return observed
+    if remembered.lost and observed.memory is not None:
+        events = (memory_lost(observed.memory, remembered.lost), *events)
+    remembered.adopted, remembered.lost, remembered.regained = None, "", True
+    remembered.memory = observed.memory
+    return observed, events
 
 
 def configuration_digests(slice_: ResilientSlice, memory: Memory, render: Render) -> set[str]:

@@ -7,12 +7,13 @@ the Envoys were told. What the API server refuses is said, and holds up nothing 
 from dataclasses import dataclass
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.applying.applied import Applied
 from resilientslice.applying.conflict_words import name_conflicts
 from resilientslice.applying.expected import owned
 from resilientslice.applying.refusals import RETRY_SECONDS, Refusal, refusal_of
-from resilientslice.controller.held import Held
-from resilientslice.history.recall import Recall, Recalled, is_own_state
+from resilientslice.history.recall import Recall, is_own_state
 from resilientslice.history.record import Record, revision_object, same_templates
+from resilientslice.history.remembered import Remembered
 from resilientslice.kube.cache import Child, Children, controller_uid, slice_key
 from resilientslice.kube.children import MANAGER, ChildId
 from resilientslice.kube.client import KubeClient
@@ -32,75 +33,99 @@ class Unstored:
     error: KubeError | None = None
 
 
-class Remembering:
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Of one slice in one pass. `now` in seconds since the epoch."""
+
+    slice_: ResilientSlice
+    remembered: Remembered
+    applied: Applied
+    now: float
+
+    @property
+    def key(self) -> SliceKey:
+        return SliceKey(self.slice_.namespace, self.slice_.name)
+
+
+class MemoryStore:
     def __init__(self, client: KubeClient, children: Children) -> None:
         self._client = client
         self._children = children
 
-    async def load(self, slice_: ResilientSlice, held: Held, now: float, *, sleep_action: bool) -> Recalled:
-        """What is remembered of a slice, or what it runs. Raises as `Recall`."""
-        return await Recall(self._client, self._children, slice_, held, sleep_action=sleep_action).memory(now)
+    async def load(self, slice_: ResilientSlice, remembered: Remembered, now: float, *, sleep_action: bool) -> None:
+        """Load what is remembered of a slice, or what it runs, unless that was done. Raises as `Recall`."""
+        if remembered.loaded:
+            return
+        recall = Recall(self._client, self._children, slice_, remembered, sleep_action=sleep_action)
+        found = await recall.memory(now)
+        remembered.memory, remembered.adopted, remembered.lost, remembered.loaded = (
+            found.memory,
+            found.adopted,
+            found.why,
+            True,
+        )
 
-    async def begin(
-        self, slice_: ResilientSlice, held: Held, before: Memory | None, after: Memory, now: float
-    ) -> Unstored | None:
+    async def begin(self, at: Keeping, before: Memory | None, after: Memory) -> Unstored | None:
         """Store the revisions that a decision leads to and that did not run before. Returns the first that can't be."""
-        wanted = held.wanted[1] if held.wanted else after.stable
-        for revision in begun(before, after, wanted):
-            unstored = await self._keep(slice_, held, revision, now)
+        for revision in begun(before, after, at.remembered.wanted_or(after.stable)):
+            unstored = await self._keep(at, revision)
             if unstored is not None:
                 return unstored
         return None
 
-    async def store_revisions(self, slice_: ResilientSlice, held: Held, record: Record, now: float) -> list[KubeError]:
-        """Those that are not there, or not any more. Refusals end up in `held`; returns what failed in this pass and
+    async def store_revisions(self, at: Keeping, record: Record) -> list[KubeError]:
+        """Those that are not there, or not any more. Refusals end up in `applied`; returns what failed in this pass and
         may pass by itself."""
-        unstored = [await self._keep(slice_, held, revision, now) for revision in record.known.values()]
-        needed = {*record.known, held.withheld.revision if held.withheld else ""}
-        for child in list(held.refusals):
+        remembered, applied = at.remembered, at.applied
+        unstored = [await self._keep(at, revision) for revision in record.known.values()]
+        needed = {*record.known, remembered.withheld.revision if remembered.withheld else ""}
+        for child in list(applied.refusals):
             if child[0] == CONTROLLER_REVISION.kind and child[1] not in needed:
-                del held.refusals[child]
-        errors = [held.unstored, *(found.error for found in unstored if found is not None)]
+                del applied.refusals[child]
+        errors = [remembered.unstored, *(found.error for found in unstored if found is not None)]
         return [error for error in errors if error is not None]
 
-    async def forget_revisions(self, key: SliceKey, held: Held, record: Record, memory: Memory) -> None:
+    async def forget_revisions(self, at: Keeping, record: Record, memory: Memory) -> None:
         """Those that nothing refers to any more; only once the record that doesn't name them was stored."""
-        if (CONFIG_MAP.kind, record.state["metadata"]["name"]) in (held.refusals.keys() | held.strangers.keys()):
+        remembered, applied, key = at.remembered, at.applied, at.key
+        if (CONFIG_MAP.kind, record.state["metadata"]["name"]) in (applied.refusals.keys() | applied.strangers.keys()):
             return
-        gone = [child for child in self._children.of(key).values() if _is_revision(child, held.uid)]
-        wanted = held.wanted[1] if held.wanted else memory.stable
+        gone = [child for child in self._children.of(key).values() if _is_revision(child, remembered.uid)]
+        wanted = remembered.wanted_or(memory.stable)
         needed = {*record.known, *([wanted.name] if awaited(memory, wanted) else [])}
         for child in gone:
             if child.name not in needed and not child.deleting:
-                held.revisions -= {child.name}
+                remembered.revisions -= {child.name}
                 await self._client.delete(CONTROLLER_REVISION, key.namespace, child.name, uid=child.uid)
 
-    async def reclaim_state(self, key: SliceKey, held: Held, wanted: Object, now: float) -> None:
+    async def reclaim_state(self, at: Keeping, wanted: Object) -> None:
         """Make the ConfigMap the slice's again after its owner reference was taken off it. One that somebody else
         controls stays as it is."""
+        applied, key, now = at.applied, at.key, at.now
         child: ChildId = CONFIG_MAP.kind, wanted["metadata"]["name"]
         known = self._children.of(key).get(child)
-        if (known is not None and known.owner_uid == held.uid) or held.strangers.get(child, 0.0) > now:
+        if (known is not None and known.owner_uid == applied.uid) or applied.strangers.get(child, 0.0) > now:
             return
         there = await self._client.find(CONFIG_MAP, key.namespace, child[1])
         if there is None or controller_uid(there):
             return
-        if not await is_own_state(self._client, there, held.uid):
-            held.strangers[child] = now + RETRY_SECONDS
+        if not await is_own_state(self._client, there, applied.uid):
+            applied.strangers[child] = now + RETRY_SECONDS
             return
         same = {**wanted, "metadata": {**wanted["metadata"], "uid": there["metadata"]["uid"]}}
         self._children.saw(await self._client.apply(same, manager=MANAGER, force=True))
 
-    async def _keep(self, slice_: ResilientSlice, held: Held, revision: Revision, now: float) -> Unstored | None:
+    async def _keep(self, at: Keeping, revision: Revision) -> Unstored | None:
+        remembered, applied, now = at.remembered, at.applied, at.now
         child: ChildId = CONTROLLER_REVISION.kind, revision.name
-        if self._is_stored(slice_, held, child):
-            held.refusals.pop(child, None)
+        if self._is_stored(at, child):
+            applied.refusals.pop(child, None)
             return None
-        refusal = held.refusals.get(child)
+        refusal = applied.refusals.get(child)
         if refusal is not None and refusal.until > now:
             return Unstored(revision.name, refusal)
         try:
-            stored = await self._store(held, owned(slice_, revision_object(slice_, revision)))
+            stored = await self._store(remembered.uid, owned(at.slice_, revision_object(at.slice_, revision)))
         except NotLeadingError:
             raise
         except KubeError as error:
@@ -110,18 +135,20 @@ class Remembering:
         else:
             refusal = None if stored else _name_taken(child, now)
         if refusal is None:
-            held.revisions |= {revision.name}
-            held.refusals.pop(child, None)
+            remembered.revisions |= {revision.name}
+            applied.refusals.pop(child, None)
             return None
-        held.refusals[child] = refusal
+        applied.refusals[child] = refusal
         return Unstored(revision.name, refusal)
 
-    def _is_stored(self, slice_: ResilientSlice, held: Held, child: ChildId) -> bool:
+    def _is_stored(self, at: Keeping, child: ChildId) -> bool:
         """It was read or written by this process, and is still there."""
-        known = self._children.of(SliceKey(slice_.namespace, slice_.name)).get(child)
-        return child[1] in held.revisions and known is not None and known.owner_uid == held.uid and not known.deleting
+        known, remembered = self._children.of(at.key).get(child), at.remembered
+        if known is None or known.deleting or known.owner_uid != remembered.uid:
+            return False
+        return child[1] in remembered.revisions
 
-    async def _store(self, held: Held, revision: Object) -> bool:
+    async def _store(self, uid: str, revision: Object) -> bool:
         """False if the name is somebody else's."""
         try:
             self._children.saw(await self._client.create(revision))
@@ -131,7 +158,7 @@ class Remembering:
             if there is None:
                 raise
             owner, same = controller_uid(there), same_templates(there, revision)
-            if owner not in (held.uid, "") or not (owner or same):
+            if owner not in (uid, "") or not (owner or same):
                 return False
             if owner and same and slice_key(there) == slice_key(revision):
                 self._children.saw(there)

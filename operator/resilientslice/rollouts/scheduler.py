@@ -219,7 +219,7 @@ class ProxyRollouts:
                 waiting=len(self._known.waiting),
                 stopped=line.stopped,
             )
-        for waiting in self._known.waiting:
+        for waiting in sorted(self._known.waiting):
             self._wake(waiting)
 
 

@@ -14,7 +14,6 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.applying.expected import owned
 from resilientslice.applying.refusals import Collected, refusal_of, steady
-from resilientslice.controller.held import Held
 from resilientslice.kube.children import MANAGER
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError, KubeError
@@ -25,6 +24,7 @@ from resilientslice.render.stores import managed_stores
 from resilientslice.render.stores.credentials import render_credentials
 from resilientslice.render.stores.kept import protection
 from resilientslice.render.stores.workload import CREDENTIALS, claim_name
+from resilientslice.stores.provisioned import Provisioned
 
 LOOK_SECONDS = 50.0
 """Until it is looked whether a Secret is still there: within a minute, whatever else goes on."""
@@ -40,52 +40,60 @@ class Credentials:
     client: KubeClient
 
     async def ensure(
-        self, slice_: ResilientSlice, held: Held, now: float, *, running: Collection[StoreName] = ()
+        self,
+        slice_: ResilientSlice,
+        known: Provisioned,
+        now: float,
+        *,
+        failed: list[KubeError],
+        before: Collection[Trouble] = (),
+        running: Collection[StoreName] = (),
     ) -> tuple[Trouble, ...]:
-        """Makes what is missing. Troubles are terminal: the stores they are about must not be started, nor those of
-        which something failed that passes by itself (`held.failed`). `running`: those that have ready pods."""
-        with Collected(held.failed):
-            await self._look_again(slice_, held, now)
+        """Make what is missing. Troubles are terminal: the stores they are about must not be started, nor those of
+        which something failed that may pass by itself, which is added to `failed`. `before`: troubles of the last
+        pass. `running`: stores that have ready pods."""
+        with Collected(failed):
+            await self._look_again(slice_, known, now)
         found: list[Trouble] = []
         policy = slice_.spec.deletion_policy
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
-            if held.credentials.get(name) is policy:
+            if known.credentials.get(name) is policy:
                 continue
             trouble, whole = None, None
-            with Collected(held.failed):
-                trouble, whole = await self._tried(slice_, store, held, now, runs=store in running)
+            with Collected(failed):
+                trouble, whole = await self._tried(slice_, store, known, now, runs=store in running)
             if whole is None:
-                held.credentials.pop(name, None)
+                known.credentials.pop(name, None)
             elif trouble is None:
                 # a volume comes to be after its store was started, and is nobody's: only Delete has to wait for it
-                held.credentials[name] = policy if whole or policy is DeletionPolicy.RETAIN else None
+                known.credentials[name] = policy if whole or policy is DeletionPolicy.RETAIN else None
             else:
-                held.credentials.pop(name, None)
-                found.append(steady(held.terminal, trouble))
+                known.credentials.pop(name, None)
+                found.append(steady(before, trouble))
         return tuple(found)
 
-    async def _look_again(self, slice_: ResilientSlice, held: Held, now: float) -> None:
+    async def _look_again(self, slice_: ResilientSlice, known: Provisioned, now: float) -> None:
         """Whether Secrets that were there still are, and unchanged: nobody tells, they are not watched. What is in them
         isn't read for that."""
-        if held.secrets_due is None:
-            held.secrets_due = now + LOOK_SECONDS * _share(slice_.metadata.uid)
-        if held.secrets_due > now:
+        if known.secrets_due is None:
+            known.secrets_due = now + LOOK_SECONDS * _share(slice_.metadata.uid)
+        if known.secrets_due > now:
             return
-        held.secrets_due = now + LOOK_SECONDS
+        known.secrets_due = now + LOOK_SECONDS
         for store in managed_stores(slice_):
             name = store_name(slice_.name, store)
-            if name in held.credentials:
+            if name in known.credentials:
                 there = await self.client.find_metadata(SECRET, slice_.namespace, name)
-                if there is None or there["metadata"]["resourceVersion"] != held.secrets.get(name):
-                    del held.credentials[name]
+                if there is None or there["metadata"]["resourceVersion"] != known.secrets.get(name):
+                    del known.credentials[name]
 
     async def _tried(
-        self, slice_: ResilientSlice, store: StoreName, held: Held, now: float, *, runs: bool
+        self, slice_: ResilientSlice, store: StoreName, known: Provisioned, now: float, *, runs: bool
     ) -> tuple[Trouble | None, bool]:
         """As `_ensure`; what the API server refuses stands in the way of this store and of nothing else."""
         try:
-            return await self._ensure(slice_, store, held, runs=runs)
+            return await self._ensure(slice_, store, known, runs=runs)
         except KubeError as error:
             refusal = refusal_of((SECRET.kind, store_name(slice_.name, store)), "", error, now)
             if refusal is None:
@@ -93,7 +101,7 @@ class Credentials:
             return refusal.trouble, False
 
     async def _ensure(
-        self, slice_: ResilientSlice, store: StoreName, held: Held, *, runs: bool
+        self, slice_: ResilientSlice, store: StoreName, known: Provisioned, *, runs: bool
     ) -> tuple[Trouble | None, bool]:
         """What stands in the way, and whether the volume is there, too."""
         name, volume_name = store_name(slice_.name, store), claim_name(slice_.name, store)
@@ -110,7 +118,7 @@ class Credentials:
                 return _refused("CredentialsDamaged", _damaged(slice_, name, missing)), volume is not None
         else:
             secret = await self._create(slice_, store)
-        held.secrets[name] = await self._kept(slice_, store, secret)
+        known.secrets[name] = await self._kept(slice_, store, secret)
         if volume is not None:
             await self._follow_policy(slice_, VOLUME_CLAIM, volume)
         return None, volume is not None

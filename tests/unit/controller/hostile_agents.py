@@ -21,7 +21,7 @@ from aiohttp import web
 
 from resilientslice.agent.guard import Guard
 from resilientslice.api.slice import KIND
-from resilientslice.controller.reconciler import Reconciler
+from resilientslice.controller.build import assemble
 from resilientslice.envoys import Fleet, new_key
 from resilientslice.envoys.agents import FleetAgents
 from resilientslice.envoys.failures import AgentFailures
@@ -81,7 +81,7 @@ def module_of(name: str, path: Path) -> ModuleType:
     return made
 
 
-FAKES = module_of("fake_agents_of_hostiles", Path(__file__).parents[1] / "fleet" / "fake_agents.py")
+FAKES = module_of("fake_agents_of_hostiles", Path(__file__).parents[1] / "envoys" / "fake_agents.py")
 
 
 @dataclass
@@ -171,7 +171,7 @@ class World:
             port=self.port,
             failed=self.failures.failed,
         )
-        self.reconciler = Reconciler(self.client, self.slices, self.children, self.speaking)
+        self.reconciler = assemble(self.client, self.slices, self.children, self.speaking)
 
     async def create(self, name: str, key: str, proxies: int) -> SliceKey:
         made = SliceKey(f"team-{name}", name)

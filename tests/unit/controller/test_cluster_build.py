@@ -41,10 +41,10 @@ async def test_the_bound_on_rollouts_and_who_wakes_reach_the_reconciler():
     wanted = SimpleNamespace(digest="new", notes={"resilientslice.dev/template": "new", "resilientslice.dev/asked": ""})
     woken.clear()
     async with reconciling(world) as reconciler:
-        assert reconciler._deciding.operator_namespace == "platform"
-        assert reconciler.rollouts.look(one, wanted) is None
-        assert reconciler.rollouts.look(two, wanted) == Queued(before=0, places=1)
+        assert reconciler.deciding.settings.operator_namespace == "platform"
+        assert reconciler.applier.rollouts.look(one, wanted) is None
+        assert reconciler.applier.rollouts.look(two, wanted) == Queued(before=0, places=1)
         assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_waiting") == 1
         assert world.registry.get_sample_value("rslice_operator_proxy_rollouts_stalled") == 0
-        reconciler.rollouts.leave(one)
+        reconciler.applier.rollouts.leave(one)
         assert woken == [two]

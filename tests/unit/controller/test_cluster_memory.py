@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from resilientslice.api.slice import KIND
-from resilientslice.controller.reconciler import Reconciler
+from resilientslice.controller.build import assemble
 from resilientslice.kube.cache import Children, slice_key
 from resilientslice.kube.children import noted
 from resilientslice.kube.kinds import WATCHED_KINDS, Object, SliceKey
@@ -53,7 +53,7 @@ class Operator:
         self.children = Children(on_change=lambda key: None, shape=noted)
         for kind in WATCHED_KINDS:
             self.children.listed(kind, None, set(), "1")
-        self.reconciler = Reconciler(client, self.slices, self.children, agents)
+        self.reconciler = assemble(client, self.slices, self.children, agents)
         self._client = client
 
     def told(self, numbers: Iterable[int]) -> None:

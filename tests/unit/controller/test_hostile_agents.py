@@ -198,7 +198,7 @@ async def test_a_pod_that_ends_and_one_without_an_address_hold_up_nobody(at):
     pods = at.children.proxies(bad)
     ending = dataclasses.replace(pods[0], deleting=True)
     nowhere = dataclasses.replace(pods[1], ip="", uid="other", name="other")
-    await at.speaking.follow(bad, [ending, pods[1], nowhere], at.reconciler._held[bad].slice_)
+    await at.speaking.follow(bad, [ending, pods[1], nowhere], at.reconciler.states[bad].slice_)
     assert at.fleet.view(bad).proxies.pods == (pods[1].name,)
 
 

@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from resilientslice.controller.recent import Recent
+from resilientslice.controller.interning import Recent
 
 
 def test_the_ones_asked_for_last_are_kept():
