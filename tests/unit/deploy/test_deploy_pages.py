@@ -25,7 +25,7 @@ REASONS = {
     "controller/troubles.py": (r'": \("([A-Z]\w+)", ', r'_trouble\(\s*"([A-Z]\w+)"'),
     "kube/meaning.py": (r'Meaning\("(\w+)"', r'^[A-Z_]+ = "([A-Z]\w+)"'),
     "claims/decision.py": (r'CONFLICT, "(\w+)"',),
-    "controller/reconciler.py": (r'reason="(\w+)"',),
+    "controller/stops.py": (r'\), "(\w+)"[,)]',),
     "stores/credentials.py": (r'_refused\("(\w+)"',),
 }
 """Where reasons that somebody has to act on are written."""
