@@ -1,11 +1,12 @@
 """How a slice survives: time-outs, retries, ejection, bulkheads, tenant limits, canary steps and the objective."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from resilientslice.api.base import Model
+from resilientslice.api.overrides import overridden, override_of
 from resilientslice.api.scalars import (
     TENANT_PATTERN,
     VISIBLE_PATTERN,
@@ -70,54 +71,12 @@ class Resilience(Model):
     """Limits on what is under way."""
 
 
-class RetriesOverride(Model):
-    """As Retries; what is absent is the slice's."""
-
-    attempts: Attempts | None = None
-    """Retries after the first try; 0 for none."""
-    per_try_timeout: PositiveDuration | None = None
-    """Time one try may take."""
-    budget_percent: Percent | None = None
-    """Share of the active requests that may be retries."""
-
-
-class OutlierDetectionOverride(Model):
-    """As OutlierDetection; what is absent is the slice's."""
-
-    consecutive_5xx_errors: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, alias="consecutive5xxErrors"
-    )
-    """Failures in a row after which a host is ejected."""
-    interval: PositiveDuration | None = None
-    """How often ejected hosts are looked at for their return."""
-    base_ejection_time: PositiveDuration | None = None
-    """How long the first ejection lasts."""
-    max_ejection_percent: Percent | None = None
-    """At most this share of the hosts is ejected at once."""
-
-
-class BulkheadOverride(Model):
-    """As Bulkhead; what is absent is the slice's."""
-
-    max_connections: Count | None = None
-    """Connections to the service."""
-    max_pending_requests: Count | None = None
-    """Requests that wait for a connection."""
-    max_requests: Count | None = None
-    """Requests under way."""
-
-
-class ResilienceOverride(Model):
-    """As Resilience; what is absent is the slice's."""
-
-    timeout: PositiveDuration | None = None
-    """Time for the whole request, retries included."""
-    retries: RetriesOverride | None = None
-    """Retries."""
-    outlier_detection: OutlierDetectionOverride | None = None
-    """Ejection of hosts that fail."""
-    bulkhead: BulkheadOverride | None = None
-    """Limits on what is under way."""
+if TYPE_CHECKING:
+    RetriesOverride = Retries
+    ResilienceOverride = Resilience
+else:
+    RetriesOverride = override_of(Retries)
+    ResilienceOverride = override_of(Resilience)
 
 
 class Enforcement(StrEnum):
@@ -241,18 +200,5 @@ class Slo(Model):
 
 
 def effective_resilience(base: Resilience, *overrides: ResilienceOverride | None) -> Resilience:
-    """`base` with each override's fields put over it, the last one winning. Names no field: new ones just work."""
-    values = base.model_dump()
-    for override in overrides:
-        if override is not None:
-            _overlay(values, override.model_dump(exclude_none=True))
-    return Resilience.model_validate(values)
-
-
-def _overlay(values: dict[str, object], override: dict[str, object]) -> None:
-    for name, value in override.items():
-        current = values.get(name)
-        if isinstance(current, dict) and isinstance(value, dict):
-            _overlay(current, value)
-        else:
-            values[name] = value
+    """`base` with each override's fields put over it, the last one winning."""
+    return overridden(base, *overrides)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from resilientslice.applying.expected import Expected
 from resilientslice.kube.children import DIGEST_ANNOTATION, Child, ChildId, note_of
-from resilientslice.render.objects import KINDS
+from resilientslice.render.kinds import RENDERED_NAMES, order
 
 
 class Action(StrEnum):
@@ -83,9 +83,9 @@ def _change(wanted: Expected, child: Child | None, as_applied: tuple[str, str] |
 
 
 def _removable(child: Child, uid: str) -> bool:
-    return child.kind in KINDS and child.owner_uid == uid and not child.deleting
+    return child.kind in RENDERED_NAMES and child.owner_uid == uid and not child.deleting
 
 
 def _removal(key: ChildId) -> tuple[int, str]:
     """Last applied, first removed: what isolates a pod outlives it."""
-    return -KINDS.index(key[0]), key[1]
+    return -order(key[0]), key[1]

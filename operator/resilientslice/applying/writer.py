@@ -21,15 +21,13 @@ from resilientslice.kube.children import (
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ConflictError, KubeError, NotLeadingError
 from resilientslice.kube.kinds import CHILD_KINDS, STATEFUL_SET, Object, SliceKey, kind_of
+from resilientslice.render.kinds import BEFORE_PODS, POD_OWNERS
 from resilientslice.render.stores.workload import same_claims
 
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Writes of one slice under way at a time."""
-BEFORE_PODS = frozenset({"ServiceAccount", "NetworkPolicy", "ConfigMap"})
-"""No pod starts without these: it would run without isolation, or not at all."""
-POD_OWNERS = frozenset({"StatefulSet", "Deployment"})
 _KINDS = {kind.kind: kind for kind in CHILD_KINDS}
 
 Finished = Callable[[Change], Object]

@@ -14,9 +14,9 @@ from resilientslice.history.second_copy import KEY as COPY_KEY
 from resilientslice.kube.children import ChildId
 from resilientslice.kube.kinds import CONFIG_MAP
 from resilientslice.planning.plan import Desired
+from resilientslice.render.kinds import order
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import proxy_name
-from resilientslice.render.objects import KINDS
 from resilientslice.render.proxy import cluster_topology, render_proxy_configuration, render_pushed
 
 
@@ -42,7 +42,7 @@ def expected_objects(desired: Desired, record: Record, before: Rendered) -> dict
         before.expected, before.config = {**before.expected, made.id: made}, config
     state = expected_from(desired, record.state)
     found = {**before.expected, state.id: state}
-    return dict(sorted(found.items(), key=lambda entry: KINDS.index(entry[0][0])))
+    return dict(sorted(found.items(), key=lambda entry: order(entry[0][0])))
 
 
 @dataclass(frozen=True, slots=True)

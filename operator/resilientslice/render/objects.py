@@ -12,6 +12,7 @@ from resilientslice.render.disruption import render_proxy_budget, render_service
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.ingress import render_ingress
+from resilientslice.render.kinds import order
 from resilientslice.render.limits import render_limits
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import OPERATOR_NAMESPACE, Track
@@ -41,20 +42,6 @@ from resilientslice.render.stores.workload import (
 )
 from resilientslice.render.tracks import CanaryTrack, Topology
 
-KINDS = (
-    "ServiceAccount",
-    "NetworkPolicy",
-    "ConfigMap",
-    "Service",
-    "Cluster",
-    "StatefulSet",
-    "Deployment",
-    "HorizontalPodAutoscaler",
-    "PodDisruptionBudget",
-    "Ingress",
-)
-"""What must be there first comes first: nothing runs before it is isolated, nor before its configuration exists."""
-
 
 def render_objects(
     slice_: ResilientSlice,
@@ -66,7 +53,7 @@ def render_objects(
     envoy: EnvoyConfig | None = None,
     operator_namespace: str = OPERATOR_NAMESPACE,
 ) -> list[Object]:
-    """Plain JSON values, sorted by `KINDS` and name, each with apiVersion, kind, name and namespace.
+    """Plain JSON values, sorted by `kinds.RENDERED` and name, each with apiVersion, kind, name and namespace.
 
     Without what is not a function of the resource: credentials (`render.stores.credentials`), owner references,
     digests. `envoy` is the proxies' configuration where it is known, else the one that the slice asks for. The same
@@ -81,7 +68,7 @@ def render_objects(
         *(made for store in StoreName for made in _of_store(slice_, store, present, images)),
     ]
     objects = (made for made in found if made is not None)
-    return sorted(objects, key=lambda made: (KINDS.index(made["kind"]), made["metadata"]["name"]))
+    return sorted(objects, key=lambda made: (order(made["kind"]), made["metadata"]["name"]))
 
 
 def _of_slice(

@@ -8,7 +8,7 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.applying.difference import Action, difference_of
 from resilientslice.applying.expected import complete, digest_of, expected_from, expected_of
 from resilientslice.kube.children import DIGEST_ANNOTATION, REVISION_ANNOTATION
-from resilientslice.render.objects import KINDS
+from resilientslice.render.kinds import order
 
 UID = "u-1"
 API = ("Deployment", "shop-api-stable")
@@ -67,7 +67,7 @@ def test_each_object_has_its_owner_digest_and_order(cluster, expected):
         (owner,) = metadata["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["kind"]) == (UID, True, "ResilientSlice")
         assert metadata["annotations"][DIGEST_ANNOTATION] == entry.digest
-    kinds = [KINDS.index(kind) for kind, _ in expected]
+    kinds = [order(kind) for kind, _ in expected]
     assert kinds == sorted(kinds)
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from resilientslice.render.objects import KINDS
+from resilientslice.kube.kinds import WATCHED_KINDS
+from resilientslice.render.kinds import RENDERED, Kind
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 import chart  # noqa: E402
 
 RULES = yaml.safe_load(chart.RULES.read_text())
-PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
+WRITES = frozenset({"get", "list", "watch", "create", "patch", "delete"})
 
 
 @functools.cache
@@ -80,9 +81,27 @@ def test_every_binding_is_of_the_account_that_the_pods_have():
 
 
 def test_whatever_is_rendered_can_be_made_kept_and_removed():
-    for kind in KINDS:
-        resource = PLURALS.get(kind, f"{kind.lower()}s")
-        assert {"get", "list", "watch", "create", "patch", "delete"} <= verbs(resource), kind
+    assert [forgotten(kind, WRITES) for kind in RENDERED if forgotten(kind, WRITES)] == []
+
+
+def test_whatever_is_watched_can_be_listed():
+    watched = [forgotten(kind, frozenset({"list", "watch"})) for kind in WATCHED_KINDS]
+    assert [text for text in watched if text] == []
+
+
+def test_a_kind_without_rights_is_named_with_the_place():
+    text = forgotten(Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"), WRITES)
+    assert "deploy/helm/resilientslice/files/rules.yaml" in text
+    assert "httproutes of API group gateway.networking.k8s.io: create, delete, get, list, patch, watch" in text
+
+
+def forgotten(kind, needed):
+    given = {
+        verb for group, resource, verb in triples(RULES["rules"]) if (group, resource) == (kind.group, kind.plural)
+    }
+    missing = ", ".join(sorted(needed - given))
+    place = chart.RULES.relative_to(ROOT)
+    return f"{place}: add rights on {kind.plural} of API group {kind.group or 'core'}: {missing}" if missing else ""
 
 
 def test_nothing_that_would_be_too_much():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from resilientslice.api.overrides import given
 from resilientslice.api.policies import Enforcement, Resilience, ResilienceOverride
 from resilientslice.api.problems import Path, Problem, problem
 from resilientslice.api.rules.draft import Draft, Entry
@@ -59,19 +60,19 @@ def _service_timeouts(service: Entry, base: Resilience, draft: Draft) -> Iterato
 
 def _culprit(service: Entry, own: ResilienceOverride, policy: Resilience) -> tuple[Path, str]:
     """The field that the service itself set: its perTryTimeout, else its timeout."""
-    if own.retries is not None and own.retries.per_try_timeout is not None:
+    if given(own, "retries", "per_try_timeout") is not None:
         return service.at("resilience", "retries", "perTryTimeout"), policy.retries.per_try_timeout
     return service.at("resilience", "timeout"), policy.timeout
 
 
 def _route_timeout(path: Path, route: Route, policy: Resilience) -> Iterator[Problem]:
     """Only where the route has a perTryTimeout of its own: the service's is scaled to the route's timeout."""
-    retries = route.retries
-    if retries is None or retries.per_try_timeout is None or retries.attempts == 0:
+    per_try = given(route.retries, "per_try_timeout")
+    if per_try is None or given(route.retries, "attempts") == 0:
         return
     timeout = route.timeout or policy.timeout
-    if 0 < duration_milliseconds(timeout) < duration_milliseconds(retries.per_try_timeout):
-        yield problem(path, retries.per_try_timeout, ROUTE_PER_TRY_ABOVE_TIMEOUT, _fix(timeout))
+    if 0 < duration_milliseconds(timeout) < duration_milliseconds(per_try):
+        yield problem(path, per_try, ROUTE_PER_TRY_ABOVE_TIMEOUT, _fix(timeout))
 
 
 def _per_try_too_long(policy: Resilience) -> bool:
