@@ -263,7 +263,7 @@ async def test_what_cannot_be_read_before_anything_is_planned_is_said(shop, monk
 async def test_what_is_due_does_not_wait_for_what_fails(shop, monkeypatch):
     """The pauses after failures grow to minutes; an Envoy that didn't answer is handed its configuration again."""
     woken = []
-    monkeypatch.setattr(shop.reconciler, "wake", lambda key, *, after=0.0: woken.append(after))
+    shop.reconciler = replace(shop.reconciler, wake=lambda key, *, after=0.0: woken.append(after))
     fail_to_apply(monkeypatch, "Deployment", KubeError("apply Deployment", status=500, message="out of order"))
     shop.agents.deaf = True
 
