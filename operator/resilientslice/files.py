@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from resilientslice.api.not_yet import without_effect
 from resilientslice.api.problems import InvalidSliceError, Problem, missing
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.validation import check_change, parse_slice
@@ -27,6 +28,11 @@ class Located:
     problem: Problem
     line: int
 
+    def text(self, name: str) -> str:
+        """One line for people, of a file of that name."""
+        place = f"{name}:{self.line}" if self.line else name
+        return f"{place}: {self.problem if self.problem.path else _without_path(self.problem)}"
+
 
 class SliceFileError(ValueError):
     """A file that holds no valid resource; `str()` has one line a problem: `FILE:LINE: PATH: VALUE: RULE; FIX`."""
@@ -34,19 +40,27 @@ class SliceFileError(ValueError):
     def __init__(self, name: str, problems: Iterable[Located]) -> None:
         self.name = name
         self.located = tuple(problems)
-        super().__init__("\n".join(map(self._text, self.located)))
+        super().__init__("\n".join(located.text(name) for located in self.located))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         return tuple(located.problem for located in self.located)
 
-    def _text(self, located: Located) -> str:
-        place = f"{self.name}:{located.line}" if located.line else self.name
-        what = str(located.problem) if located.problem.path else _without_path(located.problem)
-        return f"{place}: {what}"
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid resource. `warnings`: what is taken and has no effect."""
+
+    slice_: ResilientSlice
+    warnings: tuple[Located, ...]
 
 
 def load_slice(path: Path | str, *, old: ResilientSlice | None = None) -> ResilientSlice:
+    """As `load_with_warnings`, without these."""
+    return load_with_warnings(path, old=old).slice_
+
+
+def load_with_warnings(path: Path | str, *, old: ResilientSlice | None = None) -> Loaded:
     """The resource in a file, or on standard input for `-`. With `old`, changes that can't be made are refused too.
 
     Raises SliceFileError with all problems.
@@ -60,7 +74,8 @@ def load_slice(path: Path | str, *, old: ResilientSlice | None = None) -> Resili
     except InvalidSliceError as error:
         located = (Located(problem, document.line(problem.path)) for problem in error.problems)
         raise SliceFileError(name, sorted(located, key=lambda each: each.line)) from None
-    return slice_
+    ignored = (missing(entry.fields, f"has no effect yet: {entry.lacks}") for entry in without_effect(slice_.spec))
+    return Loaded(slice_, tuple(Located(found, document.line(found.path)) for found in ignored))
 
 
 def display_name(path: Path | str) -> str:

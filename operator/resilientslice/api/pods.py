@@ -80,6 +80,13 @@ class ObjectRef(Model):
     """Start the pod also when the object is missing."""
 
 
+class PullSecret(Model):
+    """A Secret of the slice's namespace that opens a registry."""
+
+    name: ObjectName
+    """Name of the Secret, of type kubernetes.io/dockerconfigjson."""
+
+
 class EnvFrom(Model):
     """Every key of one object as a variable; exactly one of `secretRef` and `configMapRef` is set."""
 

@@ -23,13 +23,18 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class Retries(Model):
-    """Second chances for requests that are safe to repeat, within a budget."""
+class RequestRetries(Model):
+    """What may differ from request to request: how often one is tried, and for how long each time."""
 
     attempts: Attempts = 2
     """Retries after the first try; 0 for none. Only what is safe to repeat is retried after an answer."""
     per_try_timeout: PositiveDuration = "250ms"
     """Time one try may take."""
+
+
+class Retries(RequestRetries):
+    """Second chances for requests that are safe to repeat, within a budget."""
+
     budget_percent: Percent = 25
     """Retries may be at most this share of the active requests, so that they never make an outage worse."""
 
@@ -72,10 +77,10 @@ class Resilience(Model):
 
 
 if TYPE_CHECKING:
-    RetriesOverride = Retries
+    RequestRetriesOverride = RequestRetries
     ResilienceOverride = Resilience
 else:
-    RetriesOverride = override_of(Retries)
+    RequestRetriesOverride = override_of(RequestRetries)
     ResilienceOverride = override_of(Resilience)
 
 

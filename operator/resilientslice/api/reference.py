@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from resilientslice.api.crd_rules import LIST_RULES, OBJECT_RULES
+from resilientslice.api.not_yet import NOT_YET
 from resilientslice.api.rules import calls, surroundings
 from resilientslice.api.scalars import FORMATS
 from resilientslice.api.schema import Schema, document_schema, type_descriptions, without_null
@@ -40,6 +41,11 @@ _PYTHON_ONLY = """### What only the operator and `rslice validate` catch
 The API server accepts these. The operator then reports them in the conditions, and what runs goes on.
 """
 
+_NOT_YET = """### Fields that have no effect yet
+
+They are accepted. A slice that sets one says so in its condition `FieldsIgnored`, and `rslice validate` warns.
+"""
+
 _UNCHECKED = """### What nobody can check beforehand
 
 Whether Secrets, ConfigMaps, claims, storage classes and images exist, and whether a time zone is one that the cluster
@@ -51,8 +57,12 @@ def reference() -> str:
     """The whole page, ending in a newline."""
     types = {name: node for name, node in _types(document_schema()) if name not in {KIND, "Metadata"}}
     parts = [_HEADER, *(_type(name, node) for name, node in types.items()), _RULES, *_rule_tables()]
-    parts += [_PYTHON_ONLY + _bullets(PYTHON_ONLY), _UNCHECKED]
+    parts += [_PYTHON_ONLY + _bullets(PYTHON_ONLY), _NOT_YET + _ignored(), _UNCHECKED]
     return "\n".join(parts)
+
+
+def _ignored() -> str:
+    return _bullets(f"`{entry.path}`: {entry.lacks} (issue {entry.issue})" for entry in NOT_YET)
 
 
 def _types(node: Schema) -> Iterator[tuple[str, Schema]]:

@@ -10,13 +10,13 @@ from resilientslice.api.pods import (
     Argument,
     EnvFrom,
     EnvVar,
-    ObjectRef,
     Probes,
+    PullSecret,
     Resources,
     Scheduling,
     Volume,
 )
-from resilientslice.api.policies import ResilienceOverride, RetriesOverride
+from resilientslice.api.policies import RequestRetriesOverride, ResilienceOverride
 from resilientslice.api.scalars import Cidr, Duration, Image, PathPrefix, Port, PositiveDuration, ServiceName
 
 DEFAULT_REPLICAS = 2
@@ -65,8 +65,8 @@ class Route(Model):
     """Time for the whole request, retries included; `0s` for none."""
     idle_timeout: PositiveDuration | None = None
     """Time without a byte in either direction before the stream is ended."""
-    retries: RetriesOverride | None = None
-    """Retries of these requests, field by field."""
+    retries: RequestRetriesOverride | None = None
+    """Retries of these requests, field by field. The budget is the service's."""
     websocket: bool = False
     """Allow upgrades to WebSocket; such a stream has no time-out but the idle one."""
 
@@ -101,7 +101,7 @@ class Service(Model):
     """Health checks."""
     volumes: Annotated[tuple[Volume, ...], Field(max_length=16)] = ()
     """Volumes and where they are mounted. `/tmp` is a writable emptyDir of 64Mi where none takes its place."""
-    image_pull_secrets: Annotated[tuple[ObjectRef, ...], Field(max_length=8)] = ()
+    image_pull_secrets: Annotated[tuple[PullSecret, ...], Field(max_length=8)] = ()
     """Secrets to pull the image with."""
     scheduling: Scheduling = Field(default_factory=Scheduling)
     """Where the pods may run."""

@@ -42,6 +42,7 @@ class ConditionType(StrEnum):
     NAME_CONFLICT = "NameConflict"
     FIELD_CONFLICT = "FieldConflict"
     OPERATOR_CONFLICT = "OperatorConflict"
+    FIELDS_IGNORED = "FieldsIgnored"
 
 
 Truth = Literal["True", "False", "Unknown"]

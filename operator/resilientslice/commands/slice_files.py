@@ -6,7 +6,7 @@ import click
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.commands.say import say
-from resilientslice.files import STDIN, SliceFileError, load_slice
+from resilientslice.files import STDIN, Loaded, SliceFileError, display_name, load_slice
 
 BAD_INPUT = 2
 
@@ -24,6 +24,12 @@ def report(error: SliceFileError) -> None:
     say(str(error), err=True)
     count = len(error.located)
     say(f"error: {error.name}: {count} problem{'s' if count > 1 else ''}", err=True)
+
+
+def warn(path: str, loaded: Loaded) -> None:
+    """Says which fields of a valid resource have no effect."""
+    for found in loaded.warnings:
+        say(f"warning: {found.text(display_name(path))}", err=True)
 
 
 def refuse_two_from_stdin(*paths: str | None) -> None:

@@ -8,8 +8,8 @@ import click
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.commands.say import say
-from resilientslice.commands.slice_files import BAD_INPUT, load_or_exit, refuse_two_from_stdin, report
-from resilientslice.files import SliceFileError, display_name, load_slice, problem_json
+from resilientslice.commands.slice_files import BAD_INPUT, load_or_exit, refuse_two_from_stdin, report, warn
+from resilientslice.files import Loaded, SliceFileError, display_name, load_with_warnings, problem_json
 
 EPILOG = """\b
 Examples:
@@ -18,7 +18,7 @@ Examples:
   kubectl get rslice shop -o yaml | rslice validate --old - -f shop.yaml
 """
 
-Outcome = ResilientSlice | SliceFileError
+Outcome = Loaded | SliceFileError
 
 
 @click.command(epilog=EPILOG)
@@ -33,7 +33,8 @@ def command(files: tuple[str, ...], old: str | None, output: str) -> None:
     """Check resources as the operator would, offline.
 
     Names every problem at once: its line, field, value, the rule it breaks and what to do. Ends with 2 if there is
-    one. Problems go to standard error, or with --output json everything goes to standard output.
+    one. A field that has no effect yet is a warning. Problems and warnings go to standard error, or with --output json
+    everything goes to standard output.
     """
     refuse_two_from_stdin(*files, old)
     if old is not None and len(files) > 1:
@@ -43,34 +44,34 @@ def command(files: tuple[str, ...], old: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps([_entry(name, outcome) for name, outcome in outcomes.items()], indent=2))
     else:
-        for outcome in outcomes.values():
-            _say(outcome)
+        for name, outcome in outcomes.items():
+            _say(name, outcome)
     if any(isinstance(outcome, SliceFileError) for outcome in outcomes.values()):
         sys.exit(BAD_INPUT)
 
 
 def _outcome(name: str, before: ResilientSlice | None) -> Outcome:
     try:
-        return load_slice(name, old=before)
+        return load_with_warnings(name, old=before)
     except SliceFileError as error:
         return error
 
 
-def _say(outcome: Outcome) -> None:
+def _say(name: str, outcome: Outcome) -> None:
     if isinstance(outcome, SliceFileError):
         report(outcome)
     else:
-        count = len(outcome.spec.services)
-        say(f"ok: {outcome.name} ({count} service{'s' if count > 1 else ''})")
+        warn(name, outcome)
+        count = len(outcome.slice_.spec.services)
+        say(f"ok: {outcome.slice_.name} ({count} service{'s' if count > 1 else ''})")
 
 
 def _entry(name: str, outcome: Outcome) -> dict[str, Any]:
-    invalid = isinstance(outcome, SliceFileError)
+    refused = isinstance(outcome, SliceFileError)
     return {
         "file": display_name(name),
-        "valid": not invalid,
-        "slice": None if isinstance(outcome, SliceFileError) else outcome.name,
-        "problems": [problem_json(located) for located in outcome.located]
-        if isinstance(outcome, SliceFileError)
-        else [],
+        "valid": not refused,
+        "slice": None if isinstance(outcome, SliceFileError) else outcome.slice_.name,
+        "problems": [problem_json(each) for each in outcome.located] if isinstance(outcome, SliceFileError) else [],
+        "warnings": [] if isinstance(outcome, SliceFileError) else [problem_json(each) for each in outcome.warnings],
     }

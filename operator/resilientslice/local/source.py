@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resilientslice.api.not_yet import without_effect
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.files import STDIN, load_slice
@@ -93,6 +94,7 @@ def _hints(slice_: ResilientSlice, procfile: Procfile) -> Iterator[str]:
     unknown = sorted(procfile.services - names)
     if unknown:
         yield f"{procfile.path}: no service is named {', '.join(unknown)}"
+    yield from (entry.message for entry in without_effect(slice_.spec))
     scaled = sorted(service.name for service in slice_.spec.services if service.autoscaling)
     if scaled:
         yield f"autoscaling is not done here: {', '.join(scaled)} stay at minReplicas"

@@ -1,5 +1,6 @@
 """The conditions, each by one function of what was seen; kstatus and GitOps tools read Ready, Reconciling, Stalled."""
 
+from resilientslice.api.not_yet import without_effect
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase, Reason
 from resilientslice.planning.agent_words import broken
@@ -18,6 +19,7 @@ OURS = frozenset(
         ConditionType.NAME_CONFLICT,
         ConditionType.FIELD_CONFLICT,
         ConditionType.OPERATOR_CONFLICT,
+        ConditionType.FIELDS_IGNORED,
     }
 )
 """Others are written by others, and kept."""
@@ -34,6 +36,7 @@ def findings_of(view: View) -> tuple[Finding, ...]:
         _conflict(ConditionType.NAME_CONFLICT, view.troubles(TroubleKind.NAME_CONFLICT)),
         _conflict(ConditionType.FIELD_CONFLICT, view.troubles(TroubleKind.FIELD_CONFLICT)),
         _conflict(ConditionType.OPERATOR_CONFLICT, view.troubles(TroubleKind.OPERATOR_CONFLICT)),
+        _fields_ignored(view),
     )
     return tuple(finding for finding in found if finding is not None)
 
@@ -114,6 +117,15 @@ def _conflict(kind: ConditionType, troubles: tuple[Trouble, ...]) -> Finding | N
     if not troubles:
         return None
     return Finding(kind, TRUE, troubles[0].reason, " ".join(trouble.message for trouble in troubles))
+
+
+def _fields_ignored(view: View) -> Finding | None:
+    """Only while the slice sets a field that has no effect yet."""
+    found = without_effect(view.slice_.spec)
+    if not found:
+        return None
+    said = " ".join(f"{entry.message}." for entry in found)
+    return Finding(ConditionType.FIELDS_IGNORED, TRUE, "NotImplemented", said)
 
 
 def _config_accepted(view: View) -> Finding:

@@ -12,6 +12,7 @@ _GOOD_WHEN_FALSE = (
     ConditionType.NAME_CONFLICT,
     ConditionType.FIELD_CONFLICT,
     ConditionType.OPERATOR_CONFLICT,
+    ConditionType.FIELDS_IGNORED,
 )
 _GOOD_NEWS = {
     ConditionType.READY: "Ready",
@@ -20,6 +21,7 @@ _GOOD_NEWS = {
     ConditionType.NAME_CONFLICT: "NameConflictOver",
     ConditionType.FIELD_CONFLICT: "FieldConflictOver",
     ConditionType.OPERATOR_CONFLICT: "OperatorConflictOver",
+    ConditionType.FIELDS_IGNORED: "EveryFieldActs",
 }
 
 

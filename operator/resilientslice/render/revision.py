@@ -150,12 +150,13 @@ def spec_to_json(service: ServiceRevision) -> dict[str, Any]:
 
 
 def revision_from_json(data: Mapping[str, Any]) -> Revision:
+    """Fields that the API has lost since are left out: they don't make a revision unreadable."""
     return Revision(
         name=data["name"],
         content=data["content"],
         services={
             name: ServiceRevision(
-                spec=Service.model_validate_json(json.dumps(entry["spec"])),
+                spec=Service.model_validate_json(json.dumps(entry["spec"]), extra="ignore"),
                 digest=entry["digest"],
                 internal_port=entry["internalPort"],
                 template=entry["template"],

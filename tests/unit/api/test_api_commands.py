@@ -8,6 +8,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from resilientslice.api.crd import crd
+from resilientslice.api.not_yet import NOT_YET
 from resilientslice.api.reference import reference
 from resilientslice.cli import cli
 from resilientslice.files import load_slice
@@ -15,6 +16,7 @@ from resilientslice.render.revision import revision_of
 
 SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 SHOP = SAMPLES / "shop.yaml"
+LACKS = {entry.path: entry.lacks for entry in NOT_YET}
 BAD = SAMPLES / "invalid" / "cycle-of-two.yaml"
 
 
@@ -38,13 +40,20 @@ def edited(tmp_path: Path):
 
 def test_valid_files() -> None:
     done = rslice("validate", "-f", SHOP, "-f", SAMPLES / "minimal.yaml")
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "ok: shop (4 services)\nok: minimal (1 service)\n", "")
+    assert (done.exit_code, done.stdout) == (0, "ok: shop (4 services)\nok: minimal (1 service)\n")
+
+
+def test_a_field_without_effect_is_a_warning_with_its_line() -> None:
+    done = rslice("validate", "-f", SHOP)
+    line = next(number for number, text in enumerate(SHOP.read_text().splitlines(), 1) if text.startswith("  slo:"))
+    assert done.stderr == f"warning: {SHOP}:{line}: spec.slo: has no effect yet: {LACKS['spec.slo']}\n"
+    assert rslice("validate", "-f", SAMPLES / "minimal.yaml").stderr == ""
 
 
 def test_invalid_files_go_to_standard_error_and_the_others_are_checked_too() -> None:
     done = rslice("validate", "-f", BAD, "-f", SHOP)
     assert (done.exit_code, done.stdout) == (2, "ok: shop (4 services)\n")
-    first, last = done.stderr.splitlines()
+    first, last, _ = done.stderr.splitlines()
     assert first.startswith(f"{BAD}:15: spec.services[1].dependsOn[0] (service pay): ")
     assert last == f"error: {BAD}: 1 problem"
 
@@ -63,7 +72,13 @@ def test_json() -> None:
     done = rslice("validate", "-f", SHOP, "-f", BAD, "--output", "json")
     good, bad = json.loads(done.stdout)
     assert (done.exit_code, done.stderr) == (2, "")
-    assert good == {"file": str(SHOP), "valid": True, "slice": "shop", "problems": []}
+    assert {key: good[key] for key in good if key != "warnings"} == {
+        "file": str(SHOP),
+        "valid": True,
+        "slice": "shop",
+        "problems": [],
+    }
+    assert [warning["path"] for warning in good["warnings"]] == ["spec.slo"]
     assert (bad["valid"], bad["slice"]) == (False, None)
     assert [problem.keys() for problem in bad["problems"]] == [{"path", "line", "value", "rule", "fix"}]
     assert bad["problems"][0]["line"] == 15

@@ -71,7 +71,7 @@ def with_routes(made: Document, draw: random.Random) -> Iterator[bool]:
         service = made["spec"]["services"][number % len(made["spec"]["services"])]
         if len(service.setdefault("routes", [])) < 16:
             prefix = "/" + "".join(draw.choices(PATH, k=255))
-            retries = {"attempts": 3, "perTryTimeout": "99ms", "budgetPercent": 33}
+            retries = {"attempts": 3, "perTryTimeout": "99ms"}
             route = {"pathPrefix": prefix, "timeout": "30s", "idleTimeout": "3600s", "retries": retries}
             service["routes"].append(route | {"websocket": True})
             yield service["routes"][-1]

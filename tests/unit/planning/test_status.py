@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from resilientslice.api.not_yet import NOT_YET
 from resilientslice.api.status import Condition, ConditionType
 from resilientslice.planning.observed import (
     EjectedHost,
@@ -405,3 +406,16 @@ def test_who_has_not_acknowledged_is_named_and_why(fresh):
     assert message(fresh, "ConfigAccepted") == f"Not every Envoy has answered yet. {named}"
     assert message(fresh, "Ready") == f"Not every Envoy has acknowledged its configuration yet. {named}"
     assert message(fresh, "Reconciling") == f"Waits until every Envoy has acknowledged its configuration. {named}"
+
+
+def test_a_field_without_effect_is_said_for_as_long_as_it_is_set(cluster):
+    cluster.spec["backup"] = {}
+    cluster.spec["slo"] = {"window": "7d"}
+    made = cluster.edit().settle()
+    assert cluster.condition("FieldsIgnored") == ("True", "NotImplemented")
+    said = next(condition.message for condition in made.status.conditions if condition.type == "FieldsIgnored")
+    assert [entry.path for entry in NOT_YET if entry.message in said] == ["spec.backup", "spec.slo"]
+    assert cluster.condition("Ready")[0] == "True", "what works is not the worse for it"
+    del cluster.spec["backup"], cluster.spec["slo"]
+    after = cluster.edit().settle()
+    assert all(condition.type != "FieldsIgnored" for condition in after.status.conditions)

@@ -95,6 +95,15 @@ def test_a_revision_survives_storage(shop, everything):
         assert revision_from_json(revision_to_json(revision)) == revision
 
 
+def test_a_revision_with_a_field_that_the_api_has_lost_is_read(of_services):
+    revision = revision_of(of_services(BASE))
+    stored = revision_to_json(revision)
+    stored["services"]["a"]["spec"]["imagePullSecrets"] = [{"name": "registry", "optional": True}]
+    read = revision_from_json(stored)
+    assert read.name == revision.name
+    assert [secret.name for secret in read.services["a"].spec.image_pull_secrets] == ["registry"]
+
+
 def test_changed_services_are_those_with_a_port_that_are_new_or_differ(of_services):
     before = of_services(f"{BASE}\n  - {{name: gone, image: i, port: 80}}\n  - {{name: job, image: 'j:1'}}")
     after = of_services(
