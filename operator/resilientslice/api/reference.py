@@ -1,6 +1,6 @@
 """The reference of the resource as Markdown, made from the models: a table a type, and who enforces which rule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from resilientslice.api.crd_rules import LIST_RULES, OBJECT_RULES
 from resilientslice.api.not_yet import NOT_YET
@@ -44,6 +44,7 @@ The API server accepts these. The operator then reports them in the conditions, 
 _NOT_YET = """### Fields that have no effect yet
 
 They are accepted. A slice that sets one says so in its condition `FieldsIgnored`, and `rslice validate` warns.
+
 """
 
 _UNCHECKED = """### What nobody can check beforehand
@@ -135,5 +136,5 @@ def _rule_tables() -> Iterator[str]:
         yield f"### {name}\n\n{_bullets(tuple(rule.message for rule in listed))}"
 
 
-def _bullets(lines: tuple[str, ...]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     return "".join(f"- {line}\n" for line in lines)
