@@ -23,6 +23,8 @@ rslice() {
 
 write crds/resilientslice.dev_resilientslices.yaml rslice crd
 write docs/reference/resilientslice.md rslice crd --format markdown
+write docs/reference/conditions.md rslice crd --format conditions
+write docs/reference/metrics.md rslice crd --format metrics
 "$python" tests/golden/generate.py
 for service in api payments catalog; do
     write "docs/reference/openapi/$service.json" "$python" -m slicekit.openapi "shop_$service.contract"

@@ -8,7 +8,7 @@ elsewhere=(--ignore=tests/apiserver --ignore=tests/kube --ignore=tests/e2e)
 if (($#)); then
     exec scripts/pytest.sh "${elsewhere[@]}" "$@"
 fi
-pure=(tests/unit/{api,applying,canary,fields,history,kube,planning,render,render_envoy,rollouts,stores,workqueue} tests/unit/test_render_command.py tests/golden)
+pure=(tests/unit/{api,applying,canary,claims,envoys,fields,history,kube,planning,render,render_envoy,rollouts,stores,workqueue} tests/unit/test_render_command.py tests/golden)
 slowest=(--dist=loadgroup --durations=10 --durations-min=1)
 scripts/pytest.sh "${pure[@]}" --numprocesses=2 "${slowest[@]}" --cov --cov-report=term
 scripts/pytest.sh tests "${elsewhere[@]}" "${pure[@]/#/--ignore=}" --numprocesses=3 "${slowest[@]}"

@@ -118,7 +118,7 @@ async def test_without_dns_what_runs_goes_on_and_what_starts_says_what_it_waits_
     async with first.traffic(gets(), per_second=40) as load:
         async with without_dns(first.cluster):
             await second.apply(sample("minimal"))
-            message = await second.said("Ready", "PodsNotFound", 120)
+            message = await second.said("Ready", "EndpointsNotDiscovered", 120)
             assert message == "Not every Envoy has found the pods of web yet."
             assert await second.pods("web")
         await second.ready(60)

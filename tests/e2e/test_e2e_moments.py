@@ -120,7 +120,7 @@ async def test_decisions_act_while_envoy_refuses_another_edit_and_another_envoy_
     async with slice_.traffic(gets(), per_second=40) as load:
         revision = await canary_at(slice_, 50)
         await slice_.patch({"rateLimit": LIMITS})
-        assert "local_ratelimit" in await slice_.said("ConfigAccepted", "Rejected", 60)
+        assert "local_ratelimit" in await slice_.said("ConfigAccepted", "ConfigRejected", 60)
         assert 35 <= await drawn(slice_) <= 65
         await slice_.patch({"canary": {"weight": 10}})
         await slice_.wait(lambda s: s["canary"]["weight"] == 10, "10 is observed", 30)
@@ -129,7 +129,7 @@ async def test_decisions_act_while_envoy_refuses_another_edit_and_another_envoy_
         await slice_.wait(lambda s: s["canary"]["phase"] in ("Draining", "Aborted"), "the abort is seen", 30)
         await slice_.wait(lambda s: s["canary"]["phase"] == "Aborted", "the canary is gone", 90)
         assert await drawn(slice_) == 0
-        assert (await slice_.condition("ConfigAccepted"))["reason"] == "Rejected"
+        assert (await slice_.condition("ConfigAccepted"))["reason"] == "ConfigRejected"
         # nothing of the refused edit changes: other Envoys are what ends it
         await slice_.patch({"proxy": {"image": None}})
         await slice_.ready(300)

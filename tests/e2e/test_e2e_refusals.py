@@ -27,7 +27,7 @@ async def test_somebody_elses_object_stays_as_it_is(a_slice):
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "minimal-proxy"}, "data": {"mine": "yes"}}
     await slice_.cluster.apply(theirs, slice_.namespace)
     await slice_.apply(sample("minimal"))
-    message = await slice_.said("NameConflict", "NameTaken", 60)
+    message = await slice_.said("NameConflict", "ObjectNotOwned", 60)
     assert "minimal-proxy" in message
     found = await slice_.cluster.get("configmap", "minimal-proxy", slice_.namespace)
     assert found is not None
@@ -100,7 +100,7 @@ async def test_two_who_set_the_same_field_are_told_apart(a_slice):
             next(fights),
         )
         found = await slice_.condition("FieldConflict")
-        return found.get("message", "") if found.get("reason") == "FieldContested" else ""
+        return found.get("message", "") if found.get("reason") == "FieldManagerConflict" else ""
 
     async with slice_.traffic(gets()) as load:
         message = await until(fought, "FieldConflict is said", 60)
@@ -141,7 +141,7 @@ async def test_what_envoy_refuses_is_told_in_its_words_and_the_old_configuration
     async with slice_.traffic(gets(), per_second=40) as load:
         async with port_is_held(slice_, port):
             await slice_.edit(change)
-            message = await slice_.said("ConfigAccepted", "Rejected", 60)
+            message = await slice_.said("ConfigAccepted", "ConfigRejected", 60)
             status = await slice_.status()
             print(f"refused: {message}")
             assert "Address already in use" in status["config"]["rejected"]

@@ -179,7 +179,7 @@ async def test_a_larger_volume_is_asked_for_and_nothing_restarts(a_slice):
     before = await slice_.cluster.get("statefulset", f"{slice_.name}-postgres", slice_.namespace)
     async with slice_.traffic(orders()) as load:
         await slice_.apply(with_a_class("may-grow", "2Gi"))
-        await slice_.said("Reconciling", "StorageGrowing", 120)
+        await slice_.said("Reconciling", "VolumeExpanding", 120)
 
         async def remade():
             found = await slice_.cluster.get("statefulset", f"{slice_.name}-postgres", slice_.namespace)

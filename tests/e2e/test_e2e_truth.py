@@ -64,7 +64,7 @@ async def test_a_volume_that_cannot_grow_says_so_and_the_size_can_be_taken_back(
     before = uids(await slice_.pods())
     async with slice_.traffic(gets(), per_second=20) as load:
         await slice_.patch(set_store(storage="2Gi"))
-        message = await slice_.said("Stalled", "StorageNotGrown", 60)
+        message = await slice_.said("Stalled", "VolumeExpansionFailed", 60)
         assert "allowVolumeExpansion" in message
         assert (await slice_.status())["stores"][0]["storage"] == "1Gi"
         await slice_.patch(set_store(storage="1Gi"))
@@ -96,7 +96,7 @@ async def test_a_volume_grows_around_the_pod_that_uses_it(a_slice):
                 return bool(sets) and sizes == {"2Gi"}
 
             await until(asked, "claim and StatefulSet ask for 2Gi", 60)
-            assert "grows from 1Gi to 2Gi" in await slice_.said("Reconciling", "StorageGrowing", 60)
+            assert "grows from 1Gi to 2Gi" in await slice_.said("Reconciling", "VolumeExpanding", 60)
             store = (await slice_.status())["stores"][0]
             assert (store["storage"], store["requestedStorage"]) == ("1Gi", "2Gi"), "nothing here makes it larger"
         none_failed(load.tally, 100)

@@ -242,7 +242,7 @@ async def test_a_broken_secret_stalls_and_mends_without_a_restart(world):
     assert await world.look()
     await world.reconcile(NAME)
     _, reason, message = await world.condition(NAME, "Stalled")
-    assert reason == "UnusableKey"
+    assert reason == "AgentKeyInvalid"
     assert f"Secret {SECRET_NAME}, current: the key has 5 bytes" in message
     assert world.deadline is not None
     await world.change_secret({"data": {"current": encoded(new_key())}})

@@ -175,7 +175,7 @@ async def test_two_who_fight_over_a_field_are_named_and_left_alone(shop):
     await shop.others.apply(changed, manager="scaler", force=True)
     await shop.settle("shop")
     status, reason, message = await shop.condition("shop", "FieldConflict")
-    assert (status, reason) == ("True", "FieldContested")
+    assert (status, reason) == ("True", "FieldManagerConflict")
     assert "Deployment shop-api-stable: scaler goes on setting spec.replicas" in message
     live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
     assert live["spec"]["replicas"] == 7
@@ -204,9 +204,9 @@ async def test_an_object_of_somebody_else_is_named_and_never_touched(world, labe
     after = await world.others.get(SERVICE, world.namespace, f"{name}-{first}")
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
     status, reason, message = await world.condition(name, "NameConflict")
-    assert (status, reason) == ("True", "NameTaken")
+    assert (status, reason) == ("True", "ObjectNotOwned")
     assert f"Service {name}-{first} exists and is not controlled by this slice" in message
-    assert (await world.condition(name, "Stalled"))[:2] == ("True", "NameTaken")
+    assert (await world.condition(name, "Stalled"))[:2] == ("True", "ObjectNotOwned")
     await world.others.delete(SERVICE, world.namespace, f"{name}-{first}")
     world.now += 31
     await world.settle(name)
@@ -415,7 +415,7 @@ async def test_a_refused_configuration_is_neither_stored_nor_pushed_again(shop):
     await edit(shop, change)
     await shop.settle("shop")
     assert len(shop.agents.pushed) == pushes + 1
-    assert await shop.condition("shop", "ConfigAccepted") == ("False", "Rejected", "Envoy says: no such filter")
+    assert await shop.condition("shop", "ConfigAccepted") == ("False", "ConfigRejected", "Envoy says: no such filter")
     assert (await shop.others.get(CONFIG_MAP, shop.namespace, "shop-proxy"))["data"] == good
     shop.agents.refuse = ""
     await edit(shop, lambda document: document["spec"]["resilience"].update(timeout="6s"))
@@ -495,7 +495,7 @@ async def test_what_stops_a_slice_leaves_no_status_behind_for_the_next_edit(shop
     with monkeypatch.context() as patch:
         patch.setattr(shop.agents, "follow", unusable)
         await shop.reconcile("shop")
-        assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "UnusableKey")
+        assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "AgentKeyInvalid")
     await edit(shop, fewer_replicas)
     await shop.reconcile("shop")
     assert not await is_done(shop)

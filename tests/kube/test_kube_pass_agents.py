@@ -60,7 +60,7 @@ async def test_a_slice_is_ready_once_its_envoys_have_found_its_pods(world):
     found, one.found = one.found, one.found | {"web-stable": 0}
     assert await world.look()
     await world.reconcile("minimal")
-    assert (await world.condition("minimal", "Ready"))[:2] == ("False", "PodsNotFound")
+    assert (await world.condition("minimal", "Ready"))[:2] == ("False", "EndpointsNotDiscovered")
     assert not await world.look(), "nothing has changed"
     one.found = two.found = found
     asking = asyncio.create_task(world.speaking.run())

@@ -46,7 +46,7 @@ async def test_new_envoys_that_read_what_the_old_ones_refuse_end_it(shop):
     shop.agents.refuses = refuses
     await edit(shop, refused_edit)
     await shop.settle("shop")
-    assert (await shop.condition("shop", "ConfigAccepted"))[1] == "Rejected"
+    assert (await shop.condition("shop", "ConfigAccepted"))[1] == "ConfigRejected"
     shop.agents.refuses = lambda pod, config: ""
     for pod in shop.agents.pods[shop.key("shop")]:
         await shop.replace_pod(pod.name)

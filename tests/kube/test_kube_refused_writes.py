@@ -230,7 +230,11 @@ async def test_a_status_that_is_refused_is_told_by_an_event_once(shop, admission
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
     [
-        (UnreachableError("get Secret shop/shop-agent-key", message="no answer in time"), "Reconciling", "NotAnswered"),
+        (
+            UnreachableError("get Secret shop/shop-agent-key", message="no answer in time"),
+            "Reconciling",
+            "RequestTimedOut",
+        ),
         (
             ForbiddenError("get Secret shop/k", status=403, message='secrets "k" is forbidden: User "o" cannot get r'),
             "Stalled",

@@ -122,7 +122,7 @@ async def test_a_larger_volume_is_asked_for_and_its_stateful_set_created_again_a
     assert (await shop.others.get(POD, shop.namespace, "shop-postgres-0"))["metadata"] == pod["metadata"]
     status = await store(shop)
     assert (status["storage"], status["requestedStorage"], status["ready"]) == ("1Gi", "5Gi", 1)
-    assert (await shop.condition("shop", "Reconciling"))[:2] == ("True", "StorageGrowing")
+    assert (await shop.condition("shop", "Reconciling"))[:2] == ("True", "VolumeExpanding")
     waits = [{"type": "FileSystemResizePending", "status": "True"}]
     await has_grown(shop, "1Gi", conditions=waits)
     await later(shop)
@@ -180,7 +180,7 @@ async def test_a_size_that_its_class_refuses_is_said_the_rest_of_the_edit_acts_a
     await world.apply(document(storage="5Gi", image="postgres:18.9"))
     await world.settle("shop")
     status, reason, message = await world.condition("shop", "Stalled")
-    assert (status, reason) == ("True", "StorageNotGrown")
+    assert (status, reason) == ("True", "VolumeExpansionFailed")
     assert "PersistentVolumeClaim data-shop-postgres-0 stays at 1Gi and does not grow to 5Gi" in message
     assert "allowVolumeExpansion: true on StorageClass stays" in message
     assert "spec.stores.postgres.managed.storage back to 1Gi" in message
@@ -202,7 +202,7 @@ async def test_a_class_that_comes_to_allow_it_is_noticed(world, storage_class, a
     await provision(world, class_name="stays")
     await world.apply(document(storage="5Gi"))
     await world.settle("shop")
-    assert (await world.condition("shop", "Stalled"))[1] == "StorageNotGrown"
+    assert (await world.condition("shop", "Stalled"))[1] == "VolumeExpansionFailed"
     api.cluster.kubectl("patch", "storageclass", "stays", "-p", json.dumps({"allowVolumeExpansion": True}))
     world.now += 31
     await world.settle("shop")
@@ -229,7 +229,7 @@ async def test_a_volume_that_is_larger_than_the_slice_says_is_left_and_said(worl
     await provision(world, "5Gi")
     await world.settle("shop")
     status, reason, message = await world.condition("shop", "Stalled")
-    assert (status, reason) == ("True", "StorageNotShrunk")
+    assert (status, reason) == ("True", "VolumeShrinkForbidden")
     assert (
         "has 5Gi, and volumes never shrink: 1Gi does not act. Set spec.stores.postgres.managed.storage to 5Gi"
         in message
@@ -254,7 +254,7 @@ async def test_a_volume_of_another_class_is_said(world, storage_class):
     await provision(world, class_name="stays")
     await world.settle("shop")
     status, reason, message = await world.condition("shop", "Stalled")
-    assert (status, reason) == ("True", "StorageClassKept")
+    assert (status, reason) == ("True", "StorageClassImmutable")
     assert "storageClassName: stays" in message
 
 
@@ -367,7 +367,7 @@ async def test_a_secret_that_lost_a_key_is_said_within_a_minute(shop):
     await shop.others.merge(SECRET, shop.namespace, "shop-postgres", change, manager="somebody")
     shop.now += 60
     await shop.settle("shop")
-    assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "CredentialsDamaged")
+    assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "CredentialsInvalid")
 
 
 async def test_what_is_looked_at_every_minute_holds_no_password(shop):

@@ -133,7 +133,7 @@ async def test_one_manages_a_slice_and_the_other_says_so_and_changes_nothing(fir
     assert first.installation in said
     assert second.installation in said
     status, reason, message = await first.condition(NAME, "OperatorConflict")
-    assert (status, reason) == ("True", "ManagedTwice")
+    assert (status, reason) == ("True", "MultipleInstallations")
     assert second.installation in message
     assert second.reconciler.standing.claims.elsewhere == 1
     edited = sample(NAME)
@@ -308,9 +308,9 @@ async def test_an_operator_that_makes_no_claims_is_noticed_and_left_to_it(first)
     assert [request for request in made if request[1] not in ("ResilientSlice", "Event")] == []
     assert await generations(first) == before
     status, reason, message = await first.condition(NAME, "OperatorConflict")
-    assert (status, reason) == ("True", "ManagedTwice")
+    assert (status, reason) == ("True", "MultipleInstallations")
     assert "another operator" in message.lower()
-    assert len(await events(first, "ManagedTwice")) == 1
+    assert len(await events(first, "MultipleInstallations")) == 1
     first.now = former.now = max(first.now, former.now) + 310
     await turns(first, former, times=4)
     later = await generations(first)

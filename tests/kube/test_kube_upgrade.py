@@ -221,7 +221,7 @@ async def test_an_upgrade_replaces_a_few_at_a_time_also_over_a_restart(deploymen
     assert at.most == PLACES
     assert sorted(at.new()) == sorted(proxy_name(name) for name in NAMES)
     async with operator(session, namespace, NEW):
-        await all_are(client, namespace, lambda status: condition(status, "Reconciling")["reason"] == "AtRest")
+        await all_are(client, namespace, lambda status: condition(status, "Reconciling")["reason"] == "UpToDate")
 
 
 async def test_a_bad_upgrade_stops_and_says_where_and_users_go_on(deployments, client, session, namespace):

@@ -174,7 +174,7 @@ async def test_what_crashes_or_is_not_there_is_named_and_harms_no_other(files: A
         assert "exited with code 7" in crash.message
         assert "no luck" in crash.message
         assert "command not found: no-such-program" in gone.message
-        assert "CrashLoop" in [event.reason for event in runtime.events]
+        assert "CrashLoopBackOff" in [event.reason for event in runtime.events]
         with pytest.raises(NotSettledError) as error:
             await runtime.settled(0.1)
         assert "tiny-crash-stable: 0 of 1 replicas ready" in str(error.value)

@@ -63,7 +63,7 @@ async def test_restarts_what_dies_with_growing_waits_and_shows_its_last_words(
     assert "exited with code 3" in one.message
     assert "last lines of x.log" in one.message
     assert "no database!" in one.message
-    assert [e.reason for e in journal.events] == ["Restarting", "Restarting", "CrashLoop"]
+    assert [e.reason for e in journal.events] == ["Restarting", "Restarting", "CrashLoopBackOff"]
     assert [e.message.rsplit(";", 1)[1] for e in journal.events] == [
         " next try in 0.25 s",
         " next try in 0.5 s",

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-PREFIX = "rslice_agent"
-_INSTALL_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+from resilientslice import metrics
 
 
 def _registry() -> CollectorRegistry:
@@ -29,28 +28,16 @@ class AgentMetrics:
 
     def __post_init__(self) -> None:
         registry = self.registry
-        metrics = {
-            "pushes": Counter(f"{PREFIX}_pushes", "Configurations pushed, by outcome.", ["outcome"], registry=registry),
-            "acks": Counter(f"{PREFIX}_acks", "Responses that Envoy acknowledged.", ["type"], registry=registry),
-            "nacks": Counter(f"{PREFIX}_nacks", "Responses that Envoy refused.", ["type"], registry=registry),
-            "refused": Counter(
-                f"{PREFIX}_refused_requests",
-                "Requests over TCP that did not count, by reason.",
-                ["reason"],
-                registry=registry,
-            ),
-            "connected": Gauge(f"{PREFIX}_connected", "Envoys on the ADS socket.", registry=registry),
-            "durable": Gauge(
-                f"{PREFIX}_durable", "1 while the accepted configuration is on disk, else 0.", registry=registry
-            ),
-            "installs": Histogram(
-                f"{PREFIX}_install_seconds",
-                "From a push to Envoy's acknowledgement of all of it.",
-                buckets=_INSTALL_BUCKETS,
-                registry=registry,
-            ),
+        made = {
+            "pushes": metrics.PUSHES.counter(registry),
+            "acks": metrics.ACKS.counter(registry),
+            "nacks": metrics.NACKS.counter(registry),
+            "refused": metrics.REFUSED_REQUESTS.counter(registry),
+            "connected": metrics.CONNECTED.gauge(registry),
+            "durable": metrics.DURABLE.gauge(registry),
+            "installs": metrics.INSTALL_SECONDS.histogram(registry),
         }
-        for name, metric in metrics.items():
+        for name, metric in made.items():
             object.__setattr__(self, name, metric)
 
     def text(self) -> bytes:

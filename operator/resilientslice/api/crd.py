@@ -2,24 +2,9 @@
 
 from typing import Any
 
+from resilientslice.api.columns import COLUMNS
 from resilientslice.api.crd_schema import structural_schema
 from resilientslice.api.slice import GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
-
-_READY = '.status.conditions[?(@.type=="Ready")]'
-
-COLUMNS = (
-    ("Ready", "string", f"{_READY}.status", 0),
-    ("Phase", "string", ".status.phase", 0),
-    ("Canary", "string", ".status.revision.canary", 0),
-    ("Weight", "integer", ".status.canary.weight", 0),
-    ("SLO", "string", ".status.slo.sli", 0),
-    ("Budget", "string", ".status.slo.budgetRemaining", 0),
-    ("Ejected", "integer", ".status.ejected", 0),
-    ("Acked", "integer", ".status.config.acked", 0),
-    ("Age", "date", ".metadata.creationTimestamp", 0),
-    ("Message", "string", f"{_READY}.message", 1),
-)
-"""Name, type, path and priority; 1 is shown by `-o wide` only."""
 
 
 def crd() -> dict[str, Any]:
@@ -45,14 +30,9 @@ def crd() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
+                    "additionalPrinterColumns": [column.as_printer_column() for column in COLUMNS],
                     "schema": {"openAPIV3Schema": structural_schema()},
                 }
             ],
         },
     }
-
-
-def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:
-    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
-    return {**column, "priority": priority} if priority else column

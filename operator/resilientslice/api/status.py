@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resilientslice.api.base import Model
+from resilientslice.api.reasons import Reason
 from resilientslice.api.scalars import Percent
 
 Name = Annotated[str, Field(max_length=253)]
@@ -36,9 +37,6 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     CONFIG_ACCEPTED = "ConfigAccepted"
     CANARY_HEALTHY = "CanaryHealthy"
-    SLO_MET = "SLOMet"
-    RATE_LIMIT_HEALTHY = "RateLimitHealthy"
-    BACKUP_HEALTHY = "BackupHealthy"
     NAME_CONFLICT = "NameConflict"
     FIELD_CONFLICT = "FieldConflict"
     OPERATOR_CONFLICT = "OperatorConflict"
@@ -226,7 +224,7 @@ WAITING = Status(
         Condition(
             type=kind.value,
             status=truth,
-            reason="Pending",
+            reason=Reason.PENDING.value,
             message="Waiting for the operator.",
             last_transition_time=NEVER,
         )

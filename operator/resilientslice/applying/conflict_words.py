@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from resilientslice.api.reasons import Reason
 from resilientslice.applying.retakes import Contest
 from resilientslice.kube.children import ChildId
 from resilientslice.planning.observed import Trouble, TroubleKind
@@ -11,7 +12,7 @@ def name_conflicts(strangers: Iterable[ChildId]) -> tuple[Trouble, ...]:
     return tuple(
         Trouble(
             TroubleKind.NAME_CONFLICT,
-            "NameTaken",
+            Reason.OBJECT_NOT_OWNED,
             f"{kind} {name} exists and is not controlled by this slice; it is left alone. Delete or rename it, or "
             "rename the slice or its service.",
         )
@@ -23,7 +24,7 @@ def field_conflicts(contests: Iterable[Contest]) -> tuple[Trouble, ...]:
     return tuple(
         Trouble(
             TroubleKind.FIELD_CONFLICT,
-            "FieldContested",
+            Reason.FIELD_MANAGER_CONFLICT,
             f"{' '.join(contest.object)}: {contest.manager or 'somebody'} goes on setting {contest.field}, which the "
             "slice sets too; it is left as it is for now. Change the slice instead, or stop the other.",
         )

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from resilientslice.api.reasons import Reason
 from resilientslice.kube.children import ChildId
 from resilientslice.kube.errors import KubeError, NotLeadingError
-from resilientslice.kube.meaning import UNANSWERED, WEBHOOK_FAILED, failed_webhook, meaning_of
+from resilientslice.kube.meaning import failed_webhook, meaning_of
 from resilientslice.planning.observed import Trouble, TroubleKind
 
 RETRY_SECONDS = 30.0
@@ -101,7 +102,7 @@ def _same(before: Trouble | None, now: Trouble) -> Trouble:
     """`before`, if that is the same but for what differs from try to try: the status is not written again for it."""
     if before is None:
         return now
-    if now.reason == UNANSWERED and before.reason in (UNANSWERED, WEBHOOK_FAILED):
+    if now.reason is Reason.REQUEST_TIMED_OUT and before.reason in (Reason.REQUEST_TIMED_OUT, Reason.WEBHOOK_FAILED):
         return before  # the same webhook, perhaps: sometimes the API server gives up first, sometimes we do
     return before if _constant(before) == _constant(now) else now
 

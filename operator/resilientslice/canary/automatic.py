@@ -1,11 +1,12 @@
 """Steps that run by themselves: held, judged by analysis and held back by the error budget, or aborted."""
 
 from resilientslice.api.policies import Canary
+from resilientslice.api.reasons import EventReason
 from resilientslice.api.scalars import duration_seconds
 from resilientslice.canary import analysis, transitions
 from resilientslice.canary.analysis import Judgement, Verdict
 from resilientslice.canary.goal import Goal
-from resilientslice.canary.state import Phase, Reason, Signals, State
+from resilientslice.canary.state import CanaryReason, Phase, Signals, State
 from resilientslice.canary.transitions import Transition, enter, normal
 
 
@@ -46,10 +47,10 @@ def _due(state: State, goal: Goal, canary: Canary, judged: Judgement) -> float:
 def _next_step(state: State, canary: Canary, now: float) -> Transition:
     if state.step < len(canary.steps):
         weight = canary.steps[state.step].weight
-        after = enter(state, now, Phase.PROGRESSING, Reason.STEPS, step=state.step + 1, weight=weight)
+        after = enter(state, now, Phase.PROGRESSING, CanaryReason.STEPS, step=state.step + 1, weight=weight)
     else:
-        after = enter(state, now, Phase.PROGRESSING, Reason.STEPS_DONE, weight=100)
+        after = enter(state, now, Phase.PROGRESSING, CanaryReason.STEPS_DONE, weight=100)
     return after, normal(
-        "CanaryStep",
+        EventReason.CANARY_STEP,
         f"{state.canary}: step {state.step} of {len(canary.steps)} held, weight {state.weight} → {after.weight}",
     )

@@ -8,7 +8,7 @@ from resilientslice.canary import automatic
 from resilientslice.canary.analysis import Verdict
 from resilientslice.canary.goal import Goal, goal_of
 from resilientslice.canary.pursue import may_rise
-from resilientslice.canary.state import Phase, Reason, Signals, State, Wanted
+from resilientslice.canary.state import CanaryReason, Phase, Signals, State, Wanted
 
 
 def describe(state: State, wanted: Wanted, signals: Signals) -> str:
@@ -23,7 +23,7 @@ def describe(state: State, wanted: Wanted, signals: Signals) -> str:
     goal = goal_of(state, wanted)
     if state.phase is Phase.STARTING:
         return _starting(state, goal, wanted, signals)
-    steps = wanted.canary if goal.reason is Reason.STEPS else None
+    steps = wanted.canary if goal.reason is CanaryReason.STEPS else None
     serving = _step(state, goal, steps, signals) if steps else _serving(state, goal, wanted)
     return f"{serving} {_held_up(state, goal, signals)}".rstrip()
 
@@ -59,9 +59,9 @@ def _promoting(state: State, wanted: Wanted, signals: Signals) -> str:
 
 def _draining(state: State, wanted: Wanted) -> str:
     cause = {
-        Reason.REVERTED: f"{state.stable} is wanted again",
-        Reason.REPLACED: f"{wanted.revision} is wanted instead",
-        Reason.ABORTED: "it was aborted",
+        CanaryReason.REVERTED: f"{state.stable} is wanted again",
+        CanaryReason.REPLACED: f"{wanted.revision} is wanted instead",
+        CanaryReason.ABORTED: "it was aborted",
     }.get(state.reason, f"{state.stable} is rolled out")
     waits = (
         "waits until every Envoy has taken its traffic away"
@@ -77,11 +77,11 @@ def _starting(state: State, goal: Goal, wanted: Wanted, signals: Signals) -> str
         text += f"every Envoy to find its pods: {', '.join(signals.canary_unfound)}."
     else:
         text += _pods(signals.canary_pending, "its pods")
-    if goal.reason is Reason.STEPS and wanted.canary is not None:
+    if goal.reason is CanaryReason.STEPS and wanted.canary is not None:
         return f"{text} Aborts if it is not ready within {wanted.canary.analysis.deadline}."
-    if goal.reason is Reason.PLAIN:
+    if goal.reason is CanaryReason.PLAIN:
         return f"{text} {_moves(wanted)}"
-    if goal.reason is Reason.STALE_WEIGHT:
+    if goal.reason is CanaryReason.STALE_WEIGHT:
         return f"{text} {_stale(state)}"
     return text
 
@@ -93,15 +93,16 @@ def _moves(wanted: Wanted) -> str:
 
 def _serving(state: State, goal: Goal, wanted: Wanted) -> str:
     promote = f"set spec.canary.promote: {state.canary}"
-    if goal.reason is Reason.PLAIN:
+    if goal.reason is CanaryReason.PLAIN:
         return f"{state.canary} takes over from {state.stable} once every Envoy draws 100."
     if goal.promotes:
         return f"{state.canary} is promoted once every Envoy draws 100; until then that can be revoked."
+    stays = f"Stays at {state.weight}"
     texts = {
-        Reason.STALE_WEIGHT: _stale(state),
-        Reason.PAUSED: f"Paused at {state.weight} by spec.canary.paused; set it to false to go on.",
-        Reason.WITHHELD: f"Stays at {state.weight}: {wanted.withheld}, its successor, can't be stored; see Stalled.",
-        Reason.NO_STEPS: f"Stays at {state.weight}: spec.canary has neither weight nor steps. Set one, or {promote}.",
+        CanaryReason.STALE_WEIGHT: _stale(state),
+        CanaryReason.PAUSED: f"Paused at {state.weight} by spec.canary.paused; set it to false to resume.",
+        CanaryReason.WITHHELD: f"{stays}: {wanted.withheld}, its successor, can't be stored; see Stalled.",
+        CanaryReason.NO_STEPS: f"{stays}: spec.canary has neither weight nor steps. Set one, or {promote}.",
     }
     pinned = f"Pinned at {goal.weight} by spec.canary.weight; change it, remove it to run the steps, or {promote}."
     return texts.get(goal.reason, pinned)

@@ -11,7 +11,7 @@ from resilientslice.canary.describe import describe
 from resilientslice.canary.drain import drain_deadline, drained
 from resilientslice.canary.goal import goal_of
 from resilientslice.canary.pursue import pursue
-from resilientslice.canary.state import Decision, Event, Phase, Reason, Signals, State, Wanted
+from resilientslice.canary.state import CanaryReason, Decision, Event, Phase, Signals, State, Wanted
 from resilientslice.canary.transitions import Transition
 
 ABORT_ASKED = "asked for by spec.canary.abort"
@@ -119,10 +119,10 @@ def _superseded(state: State, wanted: Wanted, now: float) -> Transition:
     if wanted.canary is not None and wanted.canary.abort == state.canary:
         return transitions.abort(state, ABORT_ASKED, now)
     if wanted.revision == state.stable:
-        return transitions.end(state, Reason.REVERTED, wanted, now)
+        return transitions.end(state, CanaryReason.REVERTED, wanted, now)
     if wanted.revision != state.canary:
-        return transitions.end(state, Reason.REPLACED, wanted, now)
-    return transitions.finalise(state, state.canary, Reason.PLAIN, now)
+        return transitions.end(state, CanaryReason.REPLACED, wanted, now)
+    return transitions.finalise(state, state.canary, CanaryReason.PLAIN, now)
 
 
 def _serving(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
@@ -137,7 +137,7 @@ def _serving(state: State, wanted: Wanted, signals: Signals, now: float) -> Tran
 
 def _promoting(state: State, wanted: Wanted, signals: Signals, now: float) -> Transition | None:
     if _may_retarget(state, wanted):
-        reason = Reason.PLAIN if wanted.canary is None else Reason.RETURN
+        reason = CanaryReason.PLAIN if wanted.canary is None else CanaryReason.RETURN
         return transitions.finalise(state, wanted.revision, reason, now)
     if signals.stable_ready == state.stable:
         return transitions.move_back(state, now)
@@ -180,7 +180,7 @@ def _deadline(state: State, wanted: Wanted, signals: Signals, now: float) -> flo
 
 
 def _step_deadline(state: State, wanted: Wanted, signals: Signals) -> float | None:
-    if not state.canary or state.reason is not Reason.STEPS or wanted.canary is None:
+    if not state.canary or state.reason is not CanaryReason.STEPS or wanted.canary is None:
         return None
     goal = goal_of(state, wanted)
-    return automatic.deadline(state, goal, wanted.canary, signals) if goal.reason is Reason.STEPS else None
+    return automatic.deadline(state, goal, wanted.canary, signals) if goal.reason is CanaryReason.STEPS else None

@@ -4,9 +4,10 @@ Traffic is taken away from a canary at once. It is given more only when every En
 all of the canary's replicas are ready.
 """
 
+from resilientslice.api.reasons import EventReason
 from resilientslice.canary import automatic, transitions
 from resilientslice.canary.goal import Goal, goal_of
-from resilientslice.canary.state import Event, Phase, Reason, Signals, State, Wanted
+from resilientslice.canary.state import CanaryReason, Event, Phase, Signals, State, Wanted
 from resilientslice.canary.transitions import Transition, enter
 
 
@@ -19,7 +20,7 @@ def pursue(state: State, wanted: Wanted, signals: Signals, now: float) -> Transi
         moved = _towards(state, goal, rises=rises, now=now)
         if moved is not None:
             return moved
-    if goal.reason is not Reason.STEPS or wanted.canary is None:
+    if goal.reason is not CanaryReason.STEPS or wanted.canary is None:
         return None
     return automatic.advance(state, goal, wanted.canary, signals, may_rise=rises, now=now)
 
@@ -41,10 +42,14 @@ def _towards(state: State, goal: Goal, *, rises: bool, now: float) -> Transition
 def _moved(before: State, after: State) -> Event:
     if before.weight != after.weight:
         return transitions.normal(
-            "CanaryWeight", f"{after.canary}: weight {before.weight} → {after.weight} ({after.reason})"
+            EventReason.CANARY_WEIGHT, f"{after.canary}: weight {before.weight} → {after.weight} ({after.reason})"
         )
-    if after.reason is Reason.STALE_WEIGHT:
-        return transitions.warning("StaleWeight", f"{after.canary} waits at 0: the pinned weight was set before it")
+    if after.reason is CanaryReason.STALE_WEIGHT:
+        return transitions.warning(
+            EventReason.STALE_WEIGHT, f"{after.canary} waits at 0: the pinned weight was set before it"
+        )
     if after.phase is Phase.PAUSED:
-        return transitions.normal("CanaryPaused", f"{after.canary} stays at {after.weight} ({after.reason})")
-    return transitions.normal("CanaryResumed", f"{after.canary} goes on from {after.weight} ({after.reason})")
+        return transitions.normal(EventReason.CANARY_PAUSED, f"{after.canary} stays at {after.weight} ({after.reason})")
+    return transitions.normal(
+        EventReason.CANARY_RESUMED, f"{after.canary} goes on from {after.weight} ({after.reason})"
+    )

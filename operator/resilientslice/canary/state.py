@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from resilientslice.api.policies import Canary
+from resilientslice.api.reasons import EventReason, Reason
 
 
 class Phase(StrEnum):
@@ -22,7 +23,7 @@ class Phase(StrEnum):
     ABORTED = "Aborted"
 
 
-class Reason(StrEnum):
+class CanaryReason(StrEnum):
     """Why it is there: what decides over its weight, or what ended it."""
 
     NONE = ""
@@ -52,7 +53,7 @@ class Event:
     """One transition, as `kubectl describe` shows it."""
 
     type: EventType
-    reason: str
+    reason: EventReason | Reason
     message: str
 
 
@@ -117,7 +118,7 @@ class State:
     canary: str = ""
     services: tuple[str, ...] = ()
     phase: Phase = Phase.IDLE
-    reason: Reason = Reason.NONE
+    reason: CanaryReason = CanaryReason.NONE
     weight: int = 0
     live: bool = False
     """There are routes to the canary; only while its hosts are ready."""

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from resilientslice.api.reasons import Reason
 from resilientslice.kube.children import Child
 from resilientslice.planning.observed import Trouble, TroubleKind
 from resilientslice.render.names import DOMAIN, state_name
@@ -91,4 +92,4 @@ def contended(contender: str, ours: str) -> Trouble:
             f"The operator whose Lease is {contender} watches this slice, too, and changes nothing: the one whose "
             f"Lease is {ours} manages it. Let only one of them watch this namespace."
         )
-    return Trouble(TroubleKind.OPERATOR_CONFLICT, "ManagedTwice", said)
+    return Trouble(TroubleKind.OPERATOR_CONFLICT, Reason.MULTIPLE_INSTALLATIONS, said)

@@ -5,8 +5,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from prometheus_client import Gauge
-
 from resilientslice.claims.claimant import Claims
 from resilientslice.controller.agent_access import AgentAccess
 from resilientslice.controller.applier import Applier
@@ -24,7 +22,7 @@ from resilientslice.kube.cache import Children
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import SliceKey
 from resilientslice.kube.slices import Slices
-from resilientslice.operating.metrics import PREFIX
+from resilientslice.metrics import PROXY_ROLLOUTS_STALLED, PROXY_ROLLOUTS_WAITING, SLICES_OF_OTHERS, Metric
 from resilientslice.operating.world import World
 from resilientslice.rollouts.scheduler import ProxyRollouts
 from resilientslice.rollouts.slots import PROXY_ROLLOUTS
@@ -100,11 +98,10 @@ def assemble(
 
 def _count(world: World, reconciler: Reconciler) -> None:
     rollouts, claims = reconciler.applier.rollouts, reconciler.standing.claims
-    elsewhere = "Slices that another installation of the operator manages, and this one leaves alone."
-    numbers: tuple[tuple[str, str, Callable[[], int]], ...] = (
-        ("slices_of_others", elsewhere, lambda: claims.elsewhere),
-        ("proxy_rollouts_waiting", "Slices whose proxies wait for their turn in an upgrade.", lambda: rollouts.waiting),
-        ("proxy_rollouts_stalled", "Rollouts of proxies that stall, as of the last count.", lambda: rollouts.stalled),
+    numbers: tuple[tuple[Metric, Callable[[], int]], ...] = (
+        (SLICES_OF_OTHERS, lambda: claims.elsewhere),
+        (PROXY_ROLLOUTS_WAITING, lambda: rollouts.waiting),
+        (PROXY_ROLLOUTS_STALLED, lambda: rollouts.stalled),
     )
-    for name, text, read in numbers:
-        Gauge(f"{PREFIX}_{name}", text, registry=world.registry).set_function(read)
+    for metric, read in numbers:
+        metric.read_by(read, world.registry)

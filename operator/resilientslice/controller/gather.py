@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.applying.conflict_words import field_conflicts, name_conflicts
 from resilientslice.applying.retakes import Contests
@@ -79,4 +80,4 @@ def _services(memory: Memory | None) -> frozenset[str]:
 def _idle(refusal: Refusal) -> Trouble:
     """Of an Envoy that no caller is sent to: those that serve go on, and its rollout does not."""
     said = f"{refusal.instance}: its Envoy refuses the configuration that others run: {refusal.words}"
-    return Trouble(TroubleKind.PODS, "EnvoyRefuses", said[:MESSAGE_LENGTH])
+    return Trouble(TroubleKind.PODS, Reason.PROXY_CONFIG_REJECTED, said[:MESSAGE_LENGTH])

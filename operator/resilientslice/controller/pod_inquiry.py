@@ -3,6 +3,7 @@ the API server asked, now and then. The same of stores, and of the volumes that 
 
 from dataclasses import dataclass
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import ConditionType, Status
@@ -11,7 +12,6 @@ from resilientslice.kube.cache import ChildKey, Children, controller
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import DEPLOYMENT, EVENT, POD, REPLICA_SET, VOLUME_CLAIM, Object, SliceKey
 from resilientslice.planning.observed import Trouble
-from resilientslice.planning.readiness import DEADLINE
 from resilientslice.render.names import LABEL_SLICE, store_name
 from resilientslice.render.stores import managed
 from resilientslice.render.stores.workload import claim_name
@@ -20,7 +20,15 @@ PATIENCE_SECONDS = 5.0
 """A pod that starts within this time is nothing to ask about."""
 AGAIN_SECONDS = 15.0
 _PODS = frozenset(
-    {"PodsNotReady", "StoreNotReady", "NoProxies", "RollingOut", DEADLINE, "CanaryStarting", "CanaryPromoting"}
+    {
+        Reason.PODS_NOT_READY,
+        Reason.STORE_NOT_READY,
+        Reason.PROXIES_NOT_READY,
+        Reason.ROLLING_OUT,
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+        Reason.CANARY_STARTING,
+        Reason.CANARY_PROMOTING,
+    }
 )
 
 

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass, field
 
+from resilientslice.api.reasons import EventReason, Reason
 from resilientslice.api.status import Status
 from resilientslice.applying.refusals import SAY_SECONDS, Failing
 from resilientslice.canary.state import Event, EventType
@@ -89,7 +90,7 @@ class Report:
         if not known and (meaning.lasts or now - since >= SAY_SECONDS):
             said = f"The status can't be written: {meaning.advice}: {error.message or error}"
             reported.events, told = (
-                (*reported.events, Event(EventType.WARNING, "StatusNotWritten", said)),
+                (*reported.events, Event(EventType.WARNING, EventReason.STATUS_NOT_WRITTEN, said)),
                 meaning.reason,
             )
         reported.unwritten = since, told
@@ -97,14 +98,22 @@ class Report:
             await self._tell(raw, reported)
 
     async def stalled(
-        self, key: SliceKey, raw: Object, reported: Reported, *, before: Status, problems: str, reason: str, now: float
+        self,
+        key: SliceKey,
+        raw: Object,
+        reported: Reported,
+        *,
+        before: Status,
+        problems: str,
+        reason: Reason,
+        now: float,
     ) -> float | None:
-        """As `write`. Without `reason` the resource is to be corrected."""
+        """As `write`."""
         generation = raw["metadata"].get("generation", 0)
-        if reason:
-            after = stalled_status(before, generation, reason, problems, now)
-        else:
+        if reason is Reason.INVALID_SPEC:
             after = invalid_status(before, generation, problems, now)
+        else:
+            after = stalled_status(before, generation, reason, problems, now)
         return await self.write(key, raw, reported, before=before, after=after, now=now)
 
     async def tell(self, raw: Object, event: Event) -> None:

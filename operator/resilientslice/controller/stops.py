@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from resilientslice.agent.signing import UnusableKeyError
+from resilientslice.api.reasons import Reason
 from resilientslice.controller.wanted import NothingStoredError
 from resilientslice.history.recall import unreadable
 from resilientslice.kube.kinds import SliceKey
@@ -26,11 +27,11 @@ STOPPING = (InvalidResourceError, UnreadableMemoryError, UnusableKeyError, Nothi
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Without `reason` the resource is to be corrected. `until`: when to try again by itself, in seconds since the
+    """`until`: when to try again by itself, in seconds since the
     epoch."""
 
     message: str
-    reason: str = ""
+    reason: Reason = Reason.INVALID_SPEC
     until: float = inf
 
 
@@ -38,9 +39,9 @@ def stop_of(key: SliceKey, error: Exception, now: float) -> Stop:
     """`error` is one of `STOPPING`; `now` in seconds since the epoch."""
     match error:
         case UnreadableMemoryError():
-            return Stop(unreadable(key, error), "MemoryUnreadable")
+            return Stop(unreadable(key, error), Reason.MEMORY_UNREADABLE)
         case UnusableKeyError():
-            return Stop(str(error), "UnusableKey", now + KEY_SECONDS)
+            return Stop(str(error), Reason.AGENT_KEY_INVALID, now + KEY_SECONDS)
         case NothingStoredError(refusal=refusal):
             return Stop(refusal.trouble.message, refusal.trouble.reason, refusal.until)
         case _:

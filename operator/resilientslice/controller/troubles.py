@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from resilientslice.agent.words import words
+from resilientslice.api.reasons import Reason
 from resilientslice.kube.cache import Child
 from resilientslice.kube.children import note_of
 from resilientslice.kube.meaning import known_denial
@@ -16,14 +17,23 @@ MESSAGE_LENGTH = 500
 """Of one trouble: messages of registries and quotas can be long."""
 
 _WAITING = {
-    "ErrImagePull": ("ImagePullFailed", "its image can't be pulled: correct the name, or give imagePullSecrets"),
-    "ImagePullBackOff": ("ImagePullFailed", "its image can't be pulled: correct the name, or give imagePullSecrets"),
-    "ErrImageNeverPull": ("ImagePullFailed", "its image is not on the node and may not be pulled"),
-    "InvalidImageName": ("ImagePullFailed", "its image has no valid name: correct it"),
-    "CrashLoopBackOff": ("CrashLoop", "its container ends again and again: read its log"),
-    "CreateContainerConfigError": ("ContainerConfig", "a Secret or ConfigMap that it names is missing: create it"),
-    "CreateContainerError": ("ContainerConfig", "its container can't be made"),
-    "RunContainerError": ("ContainerConfig", "its container can't be started"),
+    "ErrImagePull": (
+        Reason.IMAGE_PULL_FAILED,
+        "its image can't be pulled: correct the name, or give imagePullSecrets",
+    ),
+    "ImagePullBackOff": (
+        Reason.IMAGE_PULL_FAILED,
+        "its image can't be pulled: correct the name, or give imagePullSecrets",
+    ),
+    "ErrImageNeverPull": (Reason.IMAGE_PULL_FAILED, "its image is not on the node and may not be pulled"),
+    "InvalidImageName": (Reason.IMAGE_PULL_FAILED, "its image has no valid name: correct it"),
+    "CrashLoopBackOff": (Reason.CRASH_LOOP, "its container ends again and again: read its log"),
+    "CreateContainerConfigError": (
+        Reason.CONTAINER_CONFIG,
+        "a Secret or ConfigMap that it names is missing: create it",
+    ),
+    "CreateContainerError": (Reason.CONTAINER_CONFIG, "its container can't be made"),
+    "RunContainerError": (Reason.CONTAINER_CONFIG, "its container can't be started"),
 }
 
 
@@ -40,7 +50,7 @@ def workload_troubles(children: Iterable[Child], uid: str) -> tuple[Trouble, ...
 
 def _refused(name: str, said: str) -> Trouble:
     known = known_denial(said)
-    reason, advice = (known.reason, known.advice) if known else ("PodsRefused", "its pods are refused")
+    reason, advice = (known.reason, known.advice) if known else (Reason.POD_CREATION_FAILED, "its pods are refused")
     return _trouble(reason, name, f"{advice}: {said}")
 
 
@@ -63,7 +73,9 @@ def claim_trouble(claim: Mapping[str, Any], events: Iterable[Mapping[str, Any]])
     if not told:
         return None
     said = f"PersistentVolumeClaim {claim['metadata']['name']} has no volume"
-    return _trouble("VolumePending", said, str(told[-1].get("note") or told[-1].get("message") or told[-1]["reason"]))
+    return _trouble(
+        Reason.VOLUME_PENDING, said, str(told[-1].get("note") or told[-1].get("message") or told[-1]["reason"])
+    )
 
 
 def _when(event: Mapping[str, Any]) -> str:
@@ -84,7 +96,10 @@ def _of_pod(pod: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Trouble]]
             yield place, _trouble(known[0], name, f"{known[1]}. {said}")
     for condition in status.get("conditions", ()):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield ("", ""), _trouble("Unschedulable", name, f"no node takes its pod: {condition.get('message', '')}")
+            yield (
+                ("", ""),
+                _trouble(Reason.UNSCHEDULABLE, name, f"no node takes its pod: {condition.get('message', '')}"),
+            )
 
 
 def _owner(pod: Mapping[str, Any]) -> tuple[str, str]:
@@ -96,5 +111,5 @@ def _owner(pod: Mapping[str, Any]) -> tuple[str, str]:
     return (name.removesuffix(f"-{hashed}") if hashed else name), kind
 
 
-def _trouble(reason: str, name: str, said: str) -> Trouble:
+def _trouble(reason: Reason, name: str, said: str) -> Trouble:
     return Trouble(TroubleKind.PODS, reason, words(f"{name}: {said}".rstrip(": "), MESSAGE_LENGTH))

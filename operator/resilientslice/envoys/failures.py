@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from resilientslice.agent.answers import AgentError
 from resilientslice.envoys.wire import BrokenAnswerError, ForeignKeyError
 from resilientslice.kube.kinds import SliceKey
+from resilientslice.metrics import AGENT_FAILURES
 
 _log = structlog.get_logger("resilientslice.agents")
 
@@ -24,12 +25,7 @@ class AgentFailures:
     def __init__(self, registry: CollectorRegistry | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._logged: dict[tuple[tuple[str, str], str, str], float] = {}
-        self._count = Counter(
-            "rslice_operator_agent_failures",
-            "Agents that were not heard, by reason; defect: an error of the operator's own.",
-            ["reason"],
-            registry=registry,
-        )
+        self._count = AGENT_FAILURES.counter(registry)
 
     def failed(self, key: tuple[str, str], pod: str, error: Exception) -> None:
         reason = _reason(error)

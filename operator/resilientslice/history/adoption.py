@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from resilientslice.api import status as told
+from resilientslice.api.reasons import EventReason
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.canary.state import Abortion, Event, EventType, Phase, Pin, Reason, State
+from resilientslice.canary.state import Abortion, CanaryReason, Event, EventType, Phase, Pin, State
 from resilientslice.history.record import Stored, memory_of
 from resilientslice.history.running import Running, as_it_runs, made_from, revision_that_runs
 from resilientslice.history.second_copy import SecondCopy
@@ -143,7 +144,9 @@ def memory_lost(memory: Memory, why: str) -> Event:
         said += f", {state.canary} is {state.phase.value}, at weight 0"
     aborted = ", ".join(abortion.revision for abortion in state.aborted)
     said += f", {aborted} stays aborted" if aborted else ""
-    return Event(EventType.WARNING, "MemoryLost", f"{said}. Returning to earlier revisions takes the canary's steps.")
+    return Event(
+        EventType.WARNING, EventReason.MEMORY_LOST, f"{said}. Returning to earlier revisions takes the canary's steps."
+    )
 
 
 def _copied(memory: Memory, found: Found) -> Memory:
@@ -178,23 +181,27 @@ def _resting(slice_: ResilientSlice, stable: Revision, wanted: Revision, now: fl
     state = State(stable=stable.name, since=now, entered=now, aborted=_aborted(slice_, wanted))
     if state.abortion(wanted.name) is None or wanted.name == stable.name:
         return state
-    return replace(state, phase=Phase.ABORTED, reason=Reason.ABORTED)
+    return replace(state, phase=Phase.ABORTED, reason=CanaryReason.ABORTED)
 
 
 def _under_way(slice_: ResilientSlice, state: State, canary: Revision) -> State:
     """Status says what became of a canary that ends; one that goes on does so from its start, unless more is proved."""
     if slice_.status.canary.phase == Phase.DRAINING:
         reason = _reason(slice_)
-        return replace(state, phase=Phase.DRAINING, reason=Reason(reason) if reason in set(Reason) else Reason.REVERTED)
+        return replace(
+            state,
+            phase=Phase.DRAINING,
+            reason=CanaryReason(reason) if reason in set(CanaryReason) else CanaryReason.REVERTED,
+        )
     if state.stable == canary.name:
-        return replace(state, phase=Phase.PROMOTING, reason=Reason.PROMOTE)
+        return replace(state, phase=Phase.PROMOTING, reason=CanaryReason.PROMOTE)
     step = slice_.status.canary.step if slice_.spec.canary else 0
-    return replace(state, phase=Phase.STARTING, reason=Reason.NONE, step=step)
+    return replace(state, phase=Phase.STARTING, reason=CanaryReason.NONE, step=step)
 
 
 def _aborted(slice_: ResilientSlice, wanted: Revision) -> tuple[Abortion, ...]:
     status = slice_.status
-    if status.canary.phase == Phase.DRAINING and _reason(slice_) == Reason.ABORTED and status.revision.canary:
+    if status.canary.phase == Phase.DRAINING and _reason(slice_) == CanaryReason.ABORTED and status.revision.canary:
         return (Abortion(status.revision.canary, _FORGOTTEN),)
     if status.canary.phase != Phase.ABORTED:
         return ()

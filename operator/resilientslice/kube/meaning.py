@@ -7,6 +7,7 @@ policy or webhook. A frame is only looked for where a message begins: whatever a
 import re
 from dataclasses import dataclass
 
+from resilientslice.api.reasons import Reason
 from resilientslice.kube.errors import (
     AdmissionDeniedError,
     ConflictError,
@@ -23,41 +24,51 @@ from resilientslice.kube.errors import (
 class Meaning:
     """`lasts`: it is refused until somebody changes something; otherwise it may pass by itself."""
 
-    reason: str
+    reason: Reason
     advice: str
     lasts: bool = True
 
 
-WEBHOOK_FAILED = "WebhookFailed"
-UNANSWERED = "NotAnswered"
 _OBJECT = r'(?:[\w./-]+ )?(?:"[^"]*" )?is forbidden: '
 _PROBLEMS: tuple[tuple[re.Pattern[str], Meaning], ...] = tuple(
     (re.compile(frame), meaning)
     for frame, meaning in (
         (
             rf'{_OBJECT}User "(?:[^"\\]|\\.)*" cannot ',
-            Meaning("Forbidden", "the operator may not do this; grant it (see the RBAC that it is installed with)"),
+            Meaning(
+                Reason.FORBIDDEN,
+                "the operator may not do this; grant it (see the RBAC that it is installed with)",
+            ),
         ),
         (
             rf"{_OBJECT}cannot set (?:blockOwnerDeletion if an ownerReference|an ownerRef on a resource you can't)",
-            Meaning("Forbidden", "the operator may not do this; grant it (see the RBAC that it is installed with)"),
+            Meaning(
+                Reason.FORBIDDEN,
+                "the operator may not do this; grant it (see the RBAC that it is installed with)",
+            ),
         ),
-        (rf"{_OBJECT}exceeded quota: ", Meaning("QuotaExceeded", "raise the ResourceQuota, or ask for less")),
+        (
+            rf"{_OBJECT}exceeded quota: ",
+            Meaning(Reason.QUOTA_EXCEEDED, "raise the ResourceQuota, or ask for less"),
+        ),
         (
             rf"{_OBJECT}failed quota: ",
-            Meaning("QuotaExceeded", "set the resources that the namespace's ResourceQuota asks for"),
+            Meaning(Reason.QUOTA_EXCEEDED, "set the resources that the namespace's ResourceQuota asks for"),
         ),
         (
             rf"{_OBJECT}\[?(?:(?:minimum|maximum) [\w./-]+ usage|[\w./-]+ max limit to request ratio) per ",
-            Meaning("LimitRange", "ask for resources within the namespace's LimitRange, or change it"),
+            Meaning(Reason.LIMIT_RANGE, "ask for resources within the namespace's LimitRange, or change it"),
         ),
         (
             rf"{_OBJECT}violates PodSecurity ",
-            Meaning("PodSecurity", "the namespace's Pod Security level refuses it; change the slice, or the level"),
+            Meaning(
+                Reason.POD_SECURITY,
+                "the namespace's Pod Security level refuses it; change the slice, or the level",
+            ),
         ),
         (
             rf"{_OBJECT}unable to create new content in namespace \S+ because it is being terminated",
-            Meaning("NamespaceTerminating", "the namespace is being deleted, and the slice with it"),
+            Meaning(Reason.NAMESPACE_TERMINATING, "the namespace is being deleted, and the slice with it"),
         ),
     )
 )
@@ -66,13 +77,13 @@ _TOO_LARGE = re.compile(r"etcdserver: request is too large|rpc error: code = Res
 _IMMUTABLE_ENDS = ("field is immutable", "may not change once set")
 _IMMUTABLE_STARTS = ("Forbidden: updates to statefulset spec for fields", "Forbidden: spec is immutable after creation")
 _UNKNOWN_FIELD = re.compile(r"failed to create typed patch object \(")
-_TOO_OLD = Meaning("Refused", "the API server, or a CRD in it, doesn't know one of its fields: upgrade that")
-_DENIED = Meaning("Refused", "an admission rule of the cluster refuses it")
+_TOO_OLD = Meaning(Reason.REFUSED, "the API server, or a CRD in it, doesn't know one of its fields: upgrade that")
+_DENIED = Meaning(Reason.REFUSED, "an admission rule of the cluster refuses it")
 _IMMUTABLE_FIELD = Meaning(
-    "Immutable", "this field can't be changed; undo the edit, or delete the object so that it is made anew"
+    Reason.IMMUTABLE, "this field can't be changed; undo the edit, or delete the object so that it is made anew"
 )
-_LARGE = Meaning("TooLarge", "the object is larger than the API server takes; make the slice smaller")
-_FAILED = Meaning("WriteFailed", "the API server fails; it is tried again", lasts=False)
+_LARGE = Meaning(Reason.OBJECT_TOO_LARGE, "the object is larger than the API server takes; make the slice smaller")
+_FAILED = Meaning(Reason.WRITE_FAILED, "the API server fails; it is tried again", lasts=False)
 
 
 def meaning_of(error: KubeError) -> Meaning:
@@ -82,9 +93,9 @@ def meaning_of(error: KubeError) -> Meaning:
         return known or _DENIED
     if isinstance(error, InvalidError):
         immutable = any(_is_immutable(cause) for cause in error.details.get("causes") or ())
-        return _IMMUTABLE_FIELD if immutable else Meaning("Refused", "the API server refuses it")
+        return _IMMUTABLE_FIELD if immutable else Meaning(Reason.REFUSED, "the API server refuses it")
     if isinstance(error, NotFoundError) and error.missing_kind:
-        return Meaning("KindMissing", "its kind is not installed in the cluster")
+        return Meaning(Reason.KIND_NOT_INSTALLED, "its kind is not installed in the cluster")
     if error.status == 413 or _TOO_LARGE.match(error.message):
         return _LARGE
     if _UNKNOWN_FIELD.match(error.message):
@@ -106,16 +117,16 @@ def failed_webhook(message: str) -> str:
 def _passing(error: KubeError) -> Meaning:
     if failed_webhook(error.message):
         advice = "an admission webhook doesn't answer; have it running, or remove its configuration"
-        return Meaning(WEBHOOK_FAILED, advice, lasts=False)
+        return Meaning(Reason.WEBHOOK_FAILED, advice, lasts=False)
     if isinstance(error, TooManyRequestsError):
-        return Meaning("TooManyRequests", "the API server asks for patience; it is tried again", lasts=False)
+        return Meaning(Reason.TOO_MANY_REQUESTS, "the API server asks for patience; it is tried again", lasts=False)
     if isinstance(error, UnauthorizedError):
-        return Meaning("Unauthorized", "the API server doesn't accept the operator's credentials", lasts=False)
+        return Meaning(Reason.UNAUTHORIZED, "the API server doesn't accept the operator's credentials", lasts=False)
     if isinstance(error, ConflictError):
-        return Meaning("Conflict", "it was changed at the same moment; it is tried again", lasts=False)
+        return Meaning(Reason.CONFLICT, "it was changed at the same moment; it is tried again", lasts=False)
     if error.status in (0, 504):
         advice = "the API server, or an admission webhook that it waits for, doesn't answer in time; it is tried again"
-        return Meaning(UNANSWERED, advice, lasts=False)
+        return Meaning(Reason.REQUEST_TIMED_OUT, advice, lasts=False)
     return _FAILED
 
 

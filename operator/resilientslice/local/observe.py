@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.local.replicas import Fleet
@@ -45,7 +46,11 @@ def store_troubles(slice_: ResilientSlice, servers: Iterable[Supervised]) -> tup
     """Why stores are not ready, in their servers' words."""
     names = {store_name(slice_.name, store) for store in managed_stores(slice_)}
     return tuple(
-        Trouble(TroubleKind.PODS, "CrashLoop" if server.crash_loop else "StoreNotReady", _said(server))
+        Trouble(
+            TroubleKind.PODS,
+            Reason.CRASH_LOOP if server.crash_loop else Reason.STORE_NOT_READY,
+            _said(server),
+        )
         for server in sorted(servers, key=lambda server: server.name)
         if server.name in names and not server.ready and server.message
     )

@@ -107,7 +107,7 @@ class Supervised:
             self.restarts += 1
             self._back_off = self._back_off.after_run(time.monotonic() - began)
             self._set(ReplicaState.BACK_OFF, why)
-            reason = "CrashLoop" if self._back_off.crash_loop else "Restarting"
+            reason = "CrashLoopBackOff" if self._back_off.crash_loop else "Restarting"
             self._journal.warning(reason, f"{self.name}: {why}; next try in {self._back_off.delay:g} s")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._back_off.delay):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ import kopf
 import structlog
 import uvloop
 
+from resilientslice import metrics
 from resilientslice.handlers import operator_registry, operator_settings
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
@@ -45,10 +47,10 @@ class StartError(Exception):
 
 async def operate(settings: OperatorSettings, build: Build, *, login: Login = log_in) -> None:
     """Run until SIGTERM or SIGINT. Raises StartError, OSError (the address is taken) or LeadershipLostError."""
-    metrics = OperatorMetrics()
-    async with Session(login, observe=metrics.called) as session:
+    numbers = OperatorMetrics()
+    async with Session(login, observe=numbers.called) as session:
         await _check_api(KubeClient(session))
-        operator = _assembled(settings, session, metrics)
+        operator = _assembled(settings, session, numbers)
         async with operator.health().serving(settings.host, settings.port) as port:
             _log.info("operator starts", identity=settings.identity, port=port, namespaces=list(settings.namespaces))
             await operator.run(build, login)
@@ -107,18 +109,22 @@ class Operator:
     lag: LoopLag
 
     def __post_init__(self) -> None:
-        gauge = self.metrics.gauge
-        gauge("leading", "1 while this process leads.", lambda: float(self.world.election.still_leading()))
-        gauge("lease_term", "Term of the Lease that this process held last.", lambda: float(self.world.election.term))
-        gauge("queue_depth", "Slices that are due and wait for a worker.", lambda: float(self.queue.depth))
-        gauge("queue_oldest_seconds", "How long the longest-waiting slice has been due.", self.queue.oldest)
-        gauge("reconciling", "Passes under way.", lambda: float(self.queue.working))
-        gauge("slices", "Slices that are known.", lambda: float(len(self.world.slices)))
-        gauge("children", "Children and proxies that are known.", lambda: float(self.world.children.count()))
-        gauge("unread_objects", "Watched objects that could not be read: a defect.", lambda: self.world.children.unread)
-        gauge("loop_lag_seconds", "How late the event loop ran at worst in the last minute.", self.lag.seconds)
-        ages = ((str(follower.heard), follower.age) for follower in self.following.reflectors)
-        self.metrics.gauges("watch_age_seconds", "Since a watch heard anything or last tried to.", "watch", ages)
+        read: tuple[tuple[metrics.Metric, Callable[[], float]], ...] = (
+            (metrics.LEADING, lambda: float(self.world.election.still_leading())),
+            (metrics.LEASE_TERM, lambda: float(self.world.election.term)),
+            (metrics.QUEUE_DEPTH, lambda: float(self.queue.depth)),
+            (metrics.QUEUE_OLDEST_SECONDS, self.queue.oldest),
+            (metrics.RECONCILING, lambda: float(self.queue.working)),
+            (metrics.SLICES, lambda: float(len(self.world.slices))),
+            (metrics.CHILDREN, lambda: float(self.world.children.count())),
+            (metrics.UNREAD_OBJECTS, lambda: self.world.children.unread),
+            (metrics.LOOP_LAG_SECONDS, self.lag.seconds),
+        )
+        for metric, one in read:
+            metric.read_by(one, self.metrics.registry)
+        ages = metrics.WATCH_AGE_SECONDS.gauge(self.metrics.registry)
+        for follower in self.following.reflectors:
+            ages.labels(str(follower.heard)).set_function(follower.age)
 
     def health(self) -> HealthServer:
         return HealthServer(self.state, self.metrics.text)

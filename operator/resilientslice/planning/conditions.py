@@ -1,28 +1,14 @@
 """The conditions, each by one function of what was seen; kstatus and GitOps tools read Ready, Reconciling, Stalled."""
 
 from resilientslice.api.not_yet import without_effect
+from resilientslice.api.reasons import Reason
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
-from resilientslice.canary.state import Phase, Reason
+from resilientslice.canary.state import CanaryReason, Phase
 from resilientslice.planning.agent_words import broken
 from resilientslice.planning.finding import Finding
 from resilientslice.planning.observed import Queued, Trouble, TroubleKind
-from resilientslice.planning.readiness import DEADLINE, missing, ready, stuck_canary_message, stuck_message, with_pods
+from resilientslice.planning.readiness import missing, ready, stuck_canary_message, stuck_message, with_pods
 from resilientslice.planning.view import View
-
-OURS = frozenset(
-    {
-        ConditionType.READY,
-        ConditionType.RECONCILING,
-        ConditionType.STALLED,
-        ConditionType.CONFIG_ACCEPTED,
-        ConditionType.CANARY_HEALTHY,
-        ConditionType.NAME_CONFLICT,
-        ConditionType.FIELD_CONFLICT,
-        ConditionType.OPERATOR_CONFLICT,
-        ConditionType.FIELDS_IGNORED,
-    }
-)
-"""Others are written by others, and kept."""
 
 
 def findings_of(view: View) -> tuple[Finding, ...]:
@@ -50,37 +36,43 @@ def _reconciling(view: View, stalled: Finding) -> Finding:
     under_way = failing or _under_way(view)
     if under_way:
         return Finding(ConditionType.RECONCILING, TRUE, *under_way)
-    if view.state.reason is Reason.STALE_WEIGHT:
-        return Finding(ConditionType.RECONCILING, FALSE, "StaleWeight", view.waits)
-    return Finding(ConditionType.RECONCILING, FALSE, "AtRest", view.waits)
+    if view.state.reason is CanaryReason.STALE_WEIGHT:
+        return Finding(ConditionType.RECONCILING, FALSE, Reason.STALE_WEIGHT, view.waits)
+    return Finding(ConditionType.RECONCILING, FALSE, Reason.UP_TO_DATE, view.waits)
 
 
-def _failing(view: View) -> tuple[str, str] | None:
-    """Reason and message."""
+def _failing(view: View) -> tuple[Reason, str] | None:
+    """CanaryReason and message."""
     failing = view.troubles(TroubleKind.FAILING)
     said = " ".join(("Waiting for the API server.", *(trouble.message for trouble in failing)))
     return (failing[0].reason, said) if failing else None
 
 
-def _under_way(view: View) -> tuple[str, str] | None:
-    """Reason and message."""
+def _under_way(view: View) -> tuple[Reason, str] | None:
+    """CanaryReason and message."""
     if view.canary_moves:
-        return f"Canary{view.state.phase}", with_pods(view, view.waits)
+        return Reason.of(f"Canary{view.state.phase}"), with_pods(view, view.waits)
     if view.rolling:
-        return "RollingOut", with_pods(view, f"Waiting for {', '.join(view.rolling)}.")
+        return Reason.ROLLING_OUT, with_pods(view, f"Waiting for {', '.join(view.rolling)}.")
     if view.observed.queued is not None:
-        return "ProxyUpdateQueued", _in_line(view.observed.queued)
+        return Reason.PROXY_UPDATE_QUEUED, _in_line(view.observed.queued)
     return _awaited(view)
 
 
-def _awaited(view: View) -> tuple[str, str] | None:
+def _awaited(view: View) -> tuple[Reason, str] | None:
     """The same of what Envoys and volumes are yet to tell."""
     if not view.accepted:
-        return "ConfigPending", f"Waits until every Envoy has acknowledged its configuration.{missing(view)}"
+        return (
+            Reason.CONFIG_PENDING,
+            f"Waits until every Envoy has acknowledged its configuration.{missing(view)}",
+        )
     if view.unfound:
-        return "PodsNotFound", f"Waits until every Envoy has found the pods of {', '.join(view.unfound)}."
+        return (
+            Reason.ENDPOINTS_NOT_DISCOVERED,
+            f"Waits until every Envoy has found the pods of {', '.join(view.unfound)}.",
+        )
     if view.growing:
-        return "StorageGrowing", " ".join(view.growing)
+        return Reason.VOLUME_EXPANDING, " ".join(view.growing)
     return None
 
 
@@ -102,14 +94,14 @@ def _stalled(view: View) -> Finding:
     if view.rejected:
         others = (*refused, *view.troubles(TroubleKind.FAILING))
         said = " ".join((f"Envoy says: {view.rejected}", *(trouble.message for trouble in others)))
-        return Finding(ConditionType.STALLED, TRUE, "ConfigRejected", said)
+        return Finding(ConditionType.STALLED, TRUE, Reason.CONFIG_REJECTED, said)
     if refused:
         return Finding(ConditionType.STALLED, TRUE, refused[0].reason, " ".join(trouble.message for trouble in refused))
     if view.stuck:
-        return Finding(ConditionType.STALLED, TRUE, DEADLINE, stuck_message(view))
+        return Finding(ConditionType.STALLED, TRUE, Reason.PROGRESS_DEADLINE_EXCEEDED, stuck_message(view))
     if view.stuck_canary:
-        return Finding(ConditionType.STALLED, TRUE, DEADLINE, stuck_canary_message(view))
-    return Finding(ConditionType.STALLED, FALSE, "NotStalled")
+        return Finding(ConditionType.STALLED, TRUE, Reason.PROGRESS_DEADLINE_EXCEEDED, stuck_canary_message(view))
+    return Finding(ConditionType.STALLED, FALSE, Reason.NOT_STALLED)
 
 
 def _conflict(kind: ConditionType, troubles: tuple[Trouble, ...]) -> Finding | None:
@@ -125,36 +117,41 @@ def _fields_ignored(view: View) -> Finding | None:
     if not found:
         return None
     said = " ".join(f"{entry.message}." for entry in found)
-    return Finding(ConditionType.FIELDS_IGNORED, TRUE, "NotImplemented", said)
+    return Finding(ConditionType.FIELDS_IGNORED, TRUE, Reason.NOT_IMPLEMENTED, said)
 
 
 def _config_accepted(view: View) -> Finding:
     senseless = broken(view.proxies)
     if view.rejected:
         said = f"Envoy says: {view.rejected} {senseless}".rstrip()
-        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, "Rejected", said)
+        return Finding(ConditionType.CONFIG_ACCEPTED, FALSE, Reason.CONFIG_REJECTED, said)
     if senseless:
-        return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "AgentNotUnderstood", senseless)
+        return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, Reason.INVALID_AGENT_RESPONSE, senseless)
     if view.accepted:
-        return Finding(ConditionType.CONFIG_ACCEPTED, TRUE, "Acknowledged")
+        return Finding(ConditionType.CONFIG_ACCEPTED, TRUE, Reason.ACKNOWLEDGED)
     said = f"Not every Envoy has answered yet.{missing(view)}"
-    return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, "Pending", said)
+    return Finding(ConditionType.CONFIG_ACCEPTED, UNKNOWN, Reason.CONFIG_PENDING, said)
 
 
 def _canary_healthy(view: View) -> Finding | None:
     """Only while there is a canary, or the wanted revision rests as aborted."""
     state = view.state
     if state.phase is Phase.ABORTED:
-        return Finding(ConditionType.CANARY_HEALTHY, FALSE, "Aborted", view.waits)
+        return Finding(ConditionType.CANARY_HEALTHY, FALSE, Reason.ABORTED, view.waits)
     if not state.canary:
         return None
     if state.phase is Phase.DRAINING:
-        return Finding(ConditionType.CANARY_HEALTHY, UNKNOWN, state.reason.value, view.waits)
+        return Finding(ConditionType.CANARY_HEALTHY, UNKNOWN, Reason.of(state.reason.value), view.waits)
     if view.stuck_canary:
-        return Finding(ConditionType.CANARY_HEALTHY, FALSE, DEADLINE, stuck_canary_message(view))
+        return Finding(
+            ConditionType.CANARY_HEALTHY, FALSE, Reason.PROGRESS_DEADLINE_EXCEEDED, stuck_canary_message(view)
+        )
     if not state.live:
         lost = state.exposed
         return Finding(
-            ConditionType.CANARY_HEALTHY, FALSE if lost else UNKNOWN, "HostsLost" if lost else "Starting", view.waits
+            ConditionType.CANARY_HEALTHY,
+            FALSE if lost else UNKNOWN,
+            Reason.NO_READY_HOSTS if lost else Reason.STARTING,
+            view.waits,
         )
-    return Finding(ConditionType.CANARY_HEALTHY, TRUE, state.reason.value or state.phase.value, view.waits)
+    return Finding(ConditionType.CANARY_HEALTHY, TRUE, Reason.of(state.reason.value or state.phase.value), view.waits)

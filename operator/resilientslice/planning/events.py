@@ -1,28 +1,15 @@
 """What is told: whether a new status is worth writing now, and which Events its transitions make."""
 
-from resilientslice.api.status import NEVER, Condition, ConditionType, SloStatus, Status
+from resilientslice.api.conditions import CONDITIONS, ConditionKind
+from resilientslice.api.reasons import Reason
+from resilientslice.api.status import FALSE, NEVER, TRUE, Condition, ConditionType, SloStatus, Status
 from resilientslice.canary.state import Event, EventType
 
 LIVE_SECONDS = 60.0
 """Between two writes that only bring newer figures."""
 
-_GOOD_WHEN_TRUE = (ConditionType.READY, ConditionType.CONFIG_ACCEPTED)
-_GOOD_WHEN_FALSE = (
-    ConditionType.STALLED,
-    ConditionType.NAME_CONFLICT,
-    ConditionType.FIELD_CONFLICT,
-    ConditionType.OPERATOR_CONFLICT,
-    ConditionType.FIELDS_IGNORED,
-)
-_GOOD_NEWS = {
-    ConditionType.READY: "Ready",
-    ConditionType.CONFIG_ACCEPTED: "ConfigAccepted",
-    ConditionType.STALLED: "Resumed",
-    ConditionType.NAME_CONFLICT: "NameConflictOver",
-    ConditionType.FIELD_CONFLICT: "FieldConflictOver",
-    ConditionType.OPERATOR_CONFLICT: "OperatorConflictOver",
-    ConditionType.FIELDS_IGNORED: "EveryFieldActs",
-}
+_TOLD = tuple(sorted((kind for kind in CONDITIONS if kind.resolved), key=lambda kind: kind.good))
+"""Those whose turning is an Event, the ones that are bad when True first."""
 
 
 def write_at(before: Status, after: Status, *, written: float, now: float) -> float | None:
@@ -36,7 +23,7 @@ def write_at(before: Status, after: Status, *, written: float, now: float) -> fl
 
 def transitions(before: Status, after: Status) -> tuple[Event, ...]:
     """One Event for each condition that has turned, the good news last. What turns two for one reason is one."""
-    found = [_event(kind, before, after) for kind in (*_GOOD_WHEN_FALSE, *_GOOD_WHEN_TRUE)]
+    found = [_event(kind, before, after) for kind in _TOLD]
     told = {event.reason: event for event in found if event}
     return tuple(sorted(told.values(), key=lambda event: event.type is EventType.NORMAL))
 
@@ -47,18 +34,19 @@ def _without_figures(status: Status) -> Status:
     return status.model_copy(update={"slo": slo})
 
 
-def _event(kind: ConditionType, before: Status, after: Status) -> Event | None:
+def _event(kind: ConditionKind, before: Status, after: Status) -> Event | None:
     """A condition that appears for the first time is news if it says that the slice is ready, or that it can't be."""
-    good, bad = ("True", "False") if kind in _GOOD_WHEN_TRUE else ("False", "True")
-    unseen = "" if kind in _GOOD_WHEN_TRUE else good
-    old, new = _found(before, kind), _found(after, kind)
+    good, bad = kind.good, TRUE if kind.good == FALSE else FALSE
+    unseen = "" if kind.good == TRUE else good
+    old, new = _found(before, kind.type), _found(after, kind.type)
     was, is_ = (old.status if old else unseen), (new.status if new else unseen)
     if new is not None and is_ == bad and was not in (bad, ""):
-        return Event(EventType.WARNING, new.reason, new.message)
+        return Event(EventType.WARNING, Reason.of(new.reason), new.message)
     # a rollout that has ended is news, and one that has begun is not: the slice isn't the worse for it
-    became_ready = kind is ConditionType.READY and was != good
-    if is_ == good and (was == bad or became_ready):
-        return Event(EventType.NORMAL, _GOOD_NEWS[kind], new.message if new and new.message else f"{kind}: {good}")
+    became_ready = kind.type is ConditionType.READY and was != good
+    if kind.resolved and is_ == good and (was == bad or became_ready):
+        said = new.message if new and new.message else f"{kind.type}: {good}"
+        return Event(EventType.NORMAL, kind.resolved, said)
     return None
 
 

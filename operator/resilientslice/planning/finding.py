@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.status import NEVER, Condition, ConditionType, Truth
 from resilientslice.planning.timestamps import rfc3339
 
@@ -15,7 +16,7 @@ class Finding:
 
     type: ConditionType
     status: Truth
-    reason: str
+    reason: Reason
     message: str = ""
 
 
@@ -32,7 +33,7 @@ def _with_time(finding: Finding, before: Condition | None, generation: int, now:
     return Condition(
         type=finding.type.value,
         status=finding.status,
-        reason=finding.reason,
+        reason=str(finding.reason),
         message=finding.message[:MESSAGE_LENGTH],
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before is not None and same else rfc3339(now),

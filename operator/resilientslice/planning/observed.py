@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.canary.state import Attempts
 from resilientslice.planning.memory import Memory
@@ -182,7 +183,7 @@ class Trouble:
     """`reason` is one word for machines; `message` says what is wrong with which object, and what to do."""
 
     kind: TroubleKind
-    reason: str
+    reason: Reason
     message: str
 
 

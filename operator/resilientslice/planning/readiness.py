@@ -6,6 +6,7 @@ rollout is under way nobody may take it for done, and nobody is told that caller
 
 from collections.abc import Callable, Iterable
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase
 from resilientslice.planning.agent_words import unacknowledged
@@ -14,7 +15,6 @@ from resilientslice.planning.observed import TroubleKind
 from resilientslice.planning.view import View
 
 EVERYONE_TRUSTED = "spec.front.trustedProxies is not set: everyone is trusted with the tenant header."
-DEADLINE = "ProgressDeadlineExceeded"
 
 Check = Callable[[View], Finding | None]
 
@@ -41,45 +41,47 @@ def missing(view: View) -> str:
 def configuration_is_accepted(view: View) -> Finding | None:
     if not view.rejected:
         return None
-    return _not_ready("ConfigRejected", "An Envoy refused the configuration; the last good one serves.")
+    return _not_ready(Reason.CONFIG_REJECTED, "An Envoy refused the configuration; the last good one serves.")
 
 
 def an_envoy_takes_callers(view: View) -> Finding | None:
     if view.proxies.total and view.proxies.ready != 0:
         return None
     said = f"No Envoy {'is ready' if view.proxies.total else 'runs'} yet."
-    return _not_ready(_pods_reason(view, "NoProxies"), with_pods(view, said))
+    return _not_ready(_pods_reason(view, Reason.PROXIES_NOT_READY), with_pods(view, said))
 
 
 def stores_are_ready(view: View) -> Finding | None:
     if not view.missing_stores:
         return None
     said = f"Not ready: {', '.join((*view.missing_stores, *view.missing))}."
-    return _not_ready(_pods_reason(view, "StoreNotReady"), with_pods(view, said))
+    return _not_ready(_pods_reason(view, Reason.STORE_NOT_READY), with_pods(view, said))
 
 
 def services_are_ready(view: View) -> Finding | None:
     if not view.missing:
         return None
     said = f"Not ready: {', '.join(view.missing)}."
-    return _not_ready(_pods_reason(view, "PodsNotReady"), with_pods(view, said))
+    return _not_ready(_pods_reason(view, Reason.PODS_NOT_READY), with_pods(view, said))
 
 
 def pods_are_found(view: View) -> Finding | None:
     if not view.unfound:
         return None
-    return _not_ready("PodsNotFound", f"Not every Envoy has found the pods of {', '.join(view.unfound)} yet.")
+    return _not_ready(
+        Reason.ENDPOINTS_NOT_DISCOVERED, f"Not every Envoy has found the pods of {', '.join(view.unfound)} yet."
+    )
 
 
 def envoys_have_a_configuration(view: View) -> Finding | None:
     """The first time. Later they go on with the one before."""
     if view.accepted or view.memory.served:
         return None
-    return _not_ready("ConfigPending", f"Not every Envoy has acknowledged its configuration yet.{missing(view)}")
+    return _not_ready(Reason.CONFIG_PENDING, f"Not every Envoy has acknowledged its configuration yet.{missing(view)}")
 
 
 def rollouts_get_on(view: View) -> Finding | None:
-    return _not_ready(DEADLINE, stuck_message(view)) if view.stuck else None
+    return _not_ready(Reason.PROGRESS_DEADLINE_EXCEEDED, stuck_message(view)) if view.stuck else None
 
 
 def rollouts_are_done(view: View) -> Finding | None:
@@ -92,7 +94,7 @@ def rollouts_are_done(view: View) -> Finding | None:
         said = _sentences(view.serving, f"{view.memory.stable.name} is rolling out: {', '.join(view.unrolled)}.")
     else:
         said = _sentences(view.serving, "the proxies are rolling out.")
-    return Finding(ConditionType.READY, UNKNOWN, "RollingOut", with_pods(view, said))
+    return Finding(ConditionType.READY, UNKNOWN, Reason.ROLLING_OUT, with_pods(view, said))
 
 
 CALLERS_ARE_SERVED: tuple[Check, ...] = (
@@ -123,7 +125,7 @@ def stuck_canary_message(view: View) -> str:
 def _is_ready(view: View) -> Finding:
     trust = EVERYONE_TRUSTED if _trusts_everyone(view) else ""
     parts = (f"{view.memory.stable.name} serves.", view.waits, trust)
-    return Finding(ConditionType.READY, TRUE, "Serving", " ".join(part for part in parts if part))
+    return Finding(ConditionType.READY, TRUE, Reason.SERVING, " ".join(part for part in parts if part))
 
 
 def _first(checks: Iterable[Check], view: View) -> Finding | None:
@@ -134,12 +136,12 @@ def _sentences(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _pods_reason(view: View, otherwise: str) -> str:
+def _pods_reason(view: View, otherwise: Reason) -> Reason:
     troubles = view.troubles(TroubleKind.PODS)
     return troubles[0].reason if troubles else otherwise
 
 
-def _not_ready(reason: str, message: str) -> Finding:
+def _not_ready(reason: Reason, message: str) -> Finding:
     return Finding(ConditionType.READY, FALSE, reason, message)
 
 

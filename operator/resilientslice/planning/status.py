@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from resilientslice.api.conditions import WRITTEN
+from resilientslice.api.reasons import Reason
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import (
     FALSE,
@@ -20,7 +22,7 @@ from resilientslice.api.status import (
     StoreStatus,
 )
 from resilientslice.canary.state import State
-from resilientslice.planning.conditions import OURS, findings_of
+from resilientslice.planning.conditions import findings_of
 from resilientslice.planning.finding import MESSAGE_LENGTH, Finding, with_times
 from resilientslice.planning.observed import EjectedHost, Observed, Trouble, TroubleKind
 from resilientslice.planning.timestamps import rfc3339
@@ -36,7 +38,7 @@ def status_of(view: View, now: float) -> Status:
     findings = findings_of(view)
     slice_ = view.slice_
     generation = slice_.metadata.generation
-    others = (condition for condition in slice_.status.conditions if condition.type not in OURS)
+    others = (condition for condition in slice_.status.conditions if condition.type not in WRITTEN)
     return slice_.status.model_copy(
         update={
             "observed_generation": generation,
@@ -56,9 +58,14 @@ def status_of(view: View, now: float) -> Status:
 def suspended_status(slice_: ResilientSlice, now: float) -> Status:
     """Everything is left as it was last seen; only Reconciling changes."""
     why = "spec.suspend is set: nothing is changed, what runs goes on."
-    finding = Finding(ConditionType.RECONCILING, FALSE, "Suspended", why)
+    finding = Finding(ConditionType.RECONCILING, FALSE, Reason.SUSPENDED, why)
     return _without_a_pass(
-        slice_.status, [finding], Phase.SUSPENDED, "Suspended", generation=slice_.metadata.generation, now=now
+        slice_.status,
+        [finding],
+        Phase.SUSPENDED,
+        Reason.SUSPENDED,
+        generation=slice_.metadata.generation,
+        now=now,
     )
 
 
@@ -69,10 +76,10 @@ def unfinished_status(planned: Status, previous: Status) -> Status:
 
 def invalid_status(previous: Status, generation: int, problems: str, now: float) -> Status:
     """Of a resource that can't be understood."""
-    return stalled_status(previous, generation, "InvalidSpec", f"Correct the resource: {problems}", now)
+    return stalled_status(previous, generation, Reason.INVALID_SPEC, f"Correct the resource: {problems}", now)
 
 
-def stalled_status(previous: Status, generation: int, reason: str, advice: str, now: float) -> Status:
+def stalled_status(previous: Status, generation: int, reason: Reason, advice: str, now: float) -> Status:
     """Of a slice that nothing can be done about. What was observed before stays: the last good configuration serves."""
     findings = (
         Finding(ConditionType.RECONCILING, FALSE, reason, "Waiting for an edit; see Stalled."),
@@ -82,7 +89,7 @@ def stalled_status(previous: Status, generation: int, reason: str, advice: str, 
 
 
 def _without_a_pass(
-    previous: Status, findings: Sequence[Finding], phase: Phase, reason: str, *, generation: int, now: float
+    previous: Status, findings: Sequence[Finding], phase: Phase, reason: Reason, *, generation: int, now: float
 ) -> Status:
     """Nothing was looked at. A slice that never was is not taken for one that is as it is to be."""
     seen = [condition for condition in previous.conditions if condition.last_transition_time != NEVER]

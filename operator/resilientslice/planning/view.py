@@ -6,7 +6,7 @@ from functools import cached_property
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.canary.state import Phase, Reason, State
+from resilientslice.canary.state import CanaryReason, Phase, State
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed, Proxies, Store, Trouble, TroubleKind, Workload
 from resilientslice.planning.signals import asked_of, pending, uncounted, unfound
@@ -175,7 +175,9 @@ class View:
     def canary_moves(self) -> bool:
         """It is on its way somewhere by itself, as opposed to resting where a person put it."""
         state = self.state
-        resting = state.phase is Phase.PAUSED or (state.reason is Reason.PINNED and state.weight == state.observed)
+        resting = state.phase is Phase.PAUSED or (
+            state.reason is CanaryReason.PINNED and state.weight == state.observed
+        )
         return state.phase in _UNDER_WAY or (state.phase is Phase.PROGRESSING and not resting)
 
     def troubles(self, *kinds: TroubleKind) -> tuple[Trouble, ...]:

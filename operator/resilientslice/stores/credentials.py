@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
 from resilientslice.applying.expected import owned
@@ -108,14 +109,14 @@ class Credentials:
         secret = await self.client.find(SECRET, slice_.namespace, name)
         volume = await self.client.find(VOLUME_CLAIM, slice_.namespace, volume_name)
         if secret is None and runs:
-            return _refused("CredentialsMissing", _still_runs(slice_, store, name)), volume is not None
+            return _refused(Reason.CREDENTIALS_MISSING, _still_runs(slice_, store, name)), volume is not None
         if secret is None and volume is not None:
-            trouble = _refused("CredentialsMissing", _without_credentials(slice_, store, name, volume_name))
+            trouble = _refused(Reason.CREDENTIALS_MISSING, _without_credentials(slice_, store, name, volume_name))
             return trouble, True
         if secret is not None:
             missing = [key for key in _KEYS[store] if key not in (secret.get("data") or {})]
             if missing:
-                return _refused("CredentialsDamaged", _damaged(slice_, name, missing)), volume is not None
+                return _refused(Reason.CREDENTIALS_INVALID, _damaged(slice_, name, missing)), volume is not None
         else:
             secret = await self._create(slice_, store)
         known.secrets[name] = await self._kept(slice_, store, secret)
@@ -186,5 +187,5 @@ def _damaged(slice_: ResilientSlice, name: str, missing: list[str]) -> str:
     )
 
 
-def _refused(reason: str, message: str) -> Trouble:
+def _refused(reason: Reason, message: str) -> Trouble:
     return Trouble(TroubleKind.REFUSED, reason, message)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.scalars import quantity_value
 from resilientslice.api.services import StoreName
 from resilientslice.planning.observed import Trouble, TroubleKind, Volume
@@ -84,7 +85,7 @@ def other_class(store: StoreName, wanted: str | None, claim: Claim | None) -> Tr
         f"PersistentVolumeClaim {claim.name} exists with StorageClass {claim.storage_class}, which can't be changed; "
         f"it is used as it is. Set spec.stores.{store}.managed.storageClassName: {claim.storage_class}."
     )
-    return Trouble(TroubleKind.REFUSED, "StorageClassKept", said)
+    return Trouble(TroubleKind.REFUSED, Reason.STORAGE_CLASS_IMMUTABLE, said)
 
 
 def grows(claim: Claim) -> bool:
@@ -117,7 +118,7 @@ def _not_grown(store: StoreName, asked: str, claim: Claim, said: str) -> Trouble
         advice = f"Set allowVolumeExpansion: true on StorageClass {claim.storage_class or 'of the claim'}"
     text = f"PersistentVolumeClaim {claim.name} stays at {size} and does not grow to {asked}: {said}"
     back = f"{advice}, or set spec.stores.{store}.managed.storage back to {size}."
-    return Trouble(TroubleKind.REFUSED, "StorageNotGrown", f"{text[:MESSAGE_LENGTH]}. {back}")
+    return Trouble(TroubleKind.REFUSED, Reason.VOLUME_EXPANSION_FAILED, f"{text[:MESSAGE_LENGTH]}. {back}")
 
 
 def _not_shrunk(store: StoreName, asked: str, claim: Claim) -> Trouble:
@@ -127,7 +128,7 @@ def _not_shrunk(store: StoreName, asked: str, claim: Claim) -> Trouble:
     if not claim.capacity:
         said = f"PersistentVolumeClaim {claim.name} asks for {size} and has no volume yet: {asked} does not act. "
         advice = "Delete it and its pod to have it made anew; it holds no data."
-    return Trouble(TroubleKind.REFUSED, "StorageNotShrunk", said + advice)
+    return Trouble(TroubleKind.REFUSED, Reason.VOLUME_SHRINK_FORBIDDEN, said + advice)
 
 
 def _bytes(size: str) -> float:

@@ -14,7 +14,7 @@ from tests.kube.chaos.api import ApiError, Object, path_of
 from tests.kube.chaos.asked import Asked
 from tests.kube.chaos.gateway import Failure, Fault
 from tests.kube.chaos.judge import Judge
-from tests.kube.chaos.objects import deleting, labels_of, name_of, uid_of
+from tests.kube.chaos.objects import SLICE, deleting, labels_of, name_of, uid_of
 from tests.kube.chaos.specs import Editor, beginnings
 from tests.kube.chaos.world import World
 
@@ -22,7 +22,6 @@ EXCUSE_SECONDS = 12.0
 """Until what was deleted has to be back and serving."""
 MOST_TRIES = 8
 """Edits that are tried until one changes something."""
-SLICE = "resilientslice.dev/slice"
 CHILDREN = (
     "Deployment",
     "Service",

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from tests.kube.chaos.objects import controller_of, deleting, labels_of, name_of, uid_of
+from tests.kube.chaos.objects import SLICE, controller_of, deleting, labels_of, name_of, uid_of
 from tests.kube.chaos.world import World
 
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of
 
-SLICE = "resilientslice.dev/slice"
 _RENDERED = (
     "Deployment",
     "StatefulSet",

@@ -10,6 +10,7 @@ from typing import Any
 from tests.kube.chaos.api import Object
 from tests.kube.chaos.asked import Asked, Edit
 from tests.kube.chaos.objects import (
+    SLICE,
     condition,
     deleting,
     is_ready,
@@ -211,7 +212,7 @@ class Judge:
         found = {}
         for deployment in self.world.mirror["Deployment"].values():
             labels = labels_of(deployment)
-            if labels.get("resilientslice.dev/slice") == name and labels.get("resilientslice.dev/track") == "stable":
+            if labels.get(SLICE) == name and labels.get("resilientslice.dev/track") == "stable":
                 found[labels["resilientslice.dev/service"]] = variable(deployment["spec"]["template"], VERSION)
         return found
 
@@ -260,7 +261,7 @@ class Judge:
                 reached = self._reached.setdefault((name, lane), _Reached())
                 reached.served |= good
                 drawn_away = routing.weight == 100 and lane in routing.stables() and _has_canary(routing, name, service)
-                idle = drawn_away or _replicas(asked.valid, service) == 0
+                idle = drawn_away or _replicas(asked.valid, service) == 0 or self._given_up(name, asked, service)
                 ok = good or not reached.served or idle or self._excused(name, service)
                 patience = 4.0 if lane.endswith("-canary") else 1.0
                 self._hold(
@@ -269,6 +270,12 @@ class Judge:
                     patience,
                     lambda targets=targets, proxy=proxy, members=members: self._hosts(proxy, members, targets),
                 )
+
+    def _given_up(self, name: str, asked: Asked, service: str) -> bool:
+        """The slice has that service no more, and none of its pods calls it."""
+        callers = (pod for pod in self.world.mirror["Pod"].values() if labels_of(pod).get(SLICE) == name)
+        url = f"{service.upper().replace('-', '_')}_URL"
+        return _entry(asked.valid, service) is None and not any(variable(pod, url) for pod in callers)
 
     def _hosts(self, proxy: ProxyPod, members: tuple[str, ...], targets: list[Any]) -> str:
         assert proxy.envoy is not None
@@ -398,13 +405,13 @@ class Judge:
         if wanted is not None and stable != wanted.name and phase in ("Idle", None):
             yield f"{wanted.name} is asked for, {stable} is stable, and there is no canary"
         for deployment in self.world.mirror["Deployment"].values():
-            if labels_of(deployment).get("resilientslice.dev/slice") != name or deleting(deployment):
+            if labels_of(deployment).get(SLICE) != name or deleting(deployment):
                 continue
             if labels_of(deployment).get("resilientslice.dev/track") == "canary":
                 continue
             yield from self._short(deployment)
         for store in self.world.mirror["StatefulSet"].values():
-            ours = labels_of(store).get("resilientslice.dev/slice") == name and not deleting(store)
+            ours = labels_of(store).get(SLICE) == name and not deleting(store)
             if ours and (store.get("status") or {}).get("readyReplicas", 0) < store["spec"]["replicas"]:
                 yield f"{name_of(store)} is not ready"
 
@@ -475,7 +482,7 @@ class Judge:
         late = [
             name_of(one)
             for one in self.world.mirror["Deployment"].values()
-            if labels_of(one).get("resilientslice.dev/slice") == name
+            if labels_of(one).get(SLICE) == name
             and labels_of(one).get("resilientslice.dev/track") != "canary"
             and condition(one, "Progressing").get("reason") == "ProgressDeadlineExceeded"
         ]

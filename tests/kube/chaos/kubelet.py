@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.kube.chaos.api import Api, ApiError, Mirror, Object
-from tests.kube.chaos.objects import deleting, is_ready, labels_of, listens, main_container, name_of, selected, uid_of
+from tests.kube.chaos.objects import (
+    SLICE,
+    deleting,
+    is_ready,
+    labels_of,
+    listens,
+    main_container,
+    name_of,
+    selected,
+    uid_of,
+)
 from tests.kube.chaos.proxies import ProxyPod
 from tests.kube.chaos.routing import Target
 
@@ -22,7 +32,6 @@ MOUNT_SECONDS = (0.5, 4.0)
 BAD, MISSING = "bad", "missing"
 """Tags of images that never become ready, and that can't be pulled, begin with these."""
 PROXY = "proxy"
-SLICE = "resilientslice.dev/slice"
 
 
 @dataclass

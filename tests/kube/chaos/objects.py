@@ -72,6 +72,10 @@ def main_container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+SLICE = "resilientslice.dev/slice"
+"""Label of everything that a slice owns."""
+
+
 def variable(pod: Mapping[str, Any], name: str) -> str:
     """Of the main container, empty without one or if it has no plain value."""
     env = main_container(pod).get("env") or ()

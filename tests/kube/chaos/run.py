@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from tests.kube.chaos.driver import Driver
 from tests.kube.chaos.ending import leftovers
 from tests.kube.chaos.judge import Finding, Judge
-from tests.kube.chaos.objects import is_ready, labels_of, name_of, variable
+from tests.kube.chaos.objects import SLICE, is_ready, labels_of, name_of, variable
 from tests.kube.chaos.operators import tail
 from tests.kube.chaos.specs import beginnings
 from tests.kube.chaos.world import World, world
@@ -72,7 +72,7 @@ class Run:
 def _pods(world_: World, name: str) -> list[str]:
     lines = []
     for deployment in world_.mirror["Deployment"].values():
-        if labels_of(deployment).get("resilientslice.dev/slice") == name:
+        if labels_of(deployment).get(SLICE) == name:
             status = {k: v for k, v in (deployment.get("status") or {}).items() if k != "conditions"}
             version = variable(deployment["spec"]["template"], "RSLICE_VERSION")
             lines.append(

@@ -1,15 +1,16 @@
 """Everything that a run consists of, started and ended together, and how far each slice's operator is hindered."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.bench_operator.controlplane import ControlPlane, control_plane
 from scripts.ports import free_port
-from tests.kube.chaos.api import MIRRORED, NAMESPACE, Api, Mirror, Object
+from tests.kube.chaos.api import MIRRORED, NAMESPACE, Api, ApiError, Mirror, Object
 from tests.kube.chaos.asked import Asked
 from tests.kube.chaos.clock import FairClock
 from tests.kube.chaos.gateway import Gateway
@@ -18,6 +19,10 @@ from tests.kube.chaos.operators import Operators
 from tests.kube.chaos.stateful import FIXED, GROWS, Autoscalers, Collector, StatefulSets
 from tests.kube.chaos.workloads import Deployments
 
+SLOW_SECONDS = 0.5
+"""A pass writes dozens of objects one after the other: an API server that needs longer for one is a hindrance."""
+PACE, PACE_SECONDS = "pace", 0.25
+"""Name of what is written to measure that, and the pause between two writes."""
 REST_SECONDS = 4.0
 """For which a slice's clock stands still after what hindered its operator: it waits after a failure, lists anew, and
 asks agents again."""
@@ -41,6 +46,8 @@ class World:
     hanging: set[str] = field(default_factory=set)
     """Slices of whose agents one doesn't answer."""
     clocks: dict[str, float] = field(default_factory=dict)
+    asked_at: float | None = None
+    """When the write that measures the API server was sent (seconds of the event loop); None between two of them."""
     leader: str = ""
     """Name of the operator's process that leads, empty while none does."""
     _rested: dict[str, float] = field(default_factory=dict)
@@ -57,6 +64,8 @@ class World:
             return "the API server fails"
         if self.frozen:
             return "the API server is frozen"
+        if self.asked_at is not None and asyncio.get_running_loop().time() - self.asked_at > SLOW_SECONDS:
+            return "the API server is slow"
         return "an agent doesn't answer" if name in self.hanging else ""
 
     def tick(self) -> None:
@@ -72,6 +81,16 @@ class World:
     def now(self, name: str) -> float:
         """Seconds on the slice's clock."""
         return self.clocks.get(name, 0.0)
+
+    async def measure(self) -> None:
+        """Write something again and again: an API server whose disk is busy keeps the operator from acting, too."""
+        loop = asyncio.get_running_loop()
+        for number in itertools.count():
+            self.asked_at = loop.time()
+            with suppress(ApiError):
+                await self.api.merge("ConfigMap", PACE, {"data": {"number": str(number)}})
+            self.asked_at = None
+            await asyncio.sleep(PACE_SECONDS)
 
     async def follow_leader(self) -> None:
         while True:
@@ -105,6 +124,7 @@ async def world(seed: int, network: str, folder: Path) -> AsyncIterator[World]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part.run()) for part in parts]
             tasks.append(group.create_task(made.follow_leader()))
+            tasks.append(group.create_task(made.measure()))
             while not mirror.listed.issuperset(MIRRORED):
                 await asyncio.sleep(0.05)
             try:
@@ -116,8 +136,9 @@ async def world(seed: int, network: str, folder: Path) -> AsyncIterator[World]:
 
 
 async def _prepare(api: Api) -> None:
-    """The namespace, and two StorageClasses."""
+    """The namespace, what is written to measure the API server, and two StorageClasses."""
     await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    await api.create("ConfigMap", {"metadata": {"name": PACE}})
     for name, grows in ((GROWS, True), (FIXED, False)):
         annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if grows else {}
         body = {

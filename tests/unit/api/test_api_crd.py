@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from resilientslice.api.crd import COLUMNS, crd
+from resilientslice.api.columns import COLUMNS
+from resilientslice.api.crd import crd
 from resilientslice.api.crd_rules import LIST_RULES, OBJECT_RULES
 from resilientslice.api.crd_schema import MAP_KEYS, SETS, structural_schema, value_schema
 from resilientslice.api.reference import PYTHON_ONLY, reference
@@ -60,7 +61,7 @@ def test_names_and_status() -> None:
 
 
 def test_columns() -> None:
-    names = [column[0] for column in COLUMNS]
+    names = [column.name for column in COLUMNS]
     assert names == ["Ready", "Phase", "Canary", "Weight", "SLO", "Budget", "Ejected", "Acked", "Age", "Message"]
     columns = crd()["spec"]["versions"][0]["additionalPrinterColumns"]
     assert [column.get("priority", 0) for column in columns] == [0] * 9 + [1]

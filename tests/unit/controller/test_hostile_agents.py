@@ -96,8 +96,8 @@ async def _names_the_pod(at, bad, hostile, answer):
         await at.look(bad)
         await at.rest(bad)
     found = at.condition(bad, "ConfigAccepted")
-    assert found["reason"] in ("AgentNotUnderstood", "Rejected")
-    assert found["status"] == ("Unknown" if found["reason"] == "AgentNotUnderstood" else "False")
+    assert found["reason"] in ("InvalidAgentResponse", "ConfigRejected")
+    assert found["status"] == ("Unknown" if found["reason"] == "InvalidAgentResponse" else "False")
     assert f"bad-proxy-1-{hostile.name} " in found["message"]
     writes = at.client.writes["status"]
     for _ in range(5):

@@ -127,7 +127,10 @@ def test_what_is_no_services_deployment_is_left_out(other):
 
 @pytest.mark.parametrize(
     ("message", "reason"),
-    [('pods "x" is forbidden: exceeded quota: small', "QuotaExceeded"), ("serviceaccount not found", "PodsRefused")],
+    [
+        ('pods "x" is forbidden: exceeded quota: small', "QuotaExceeded"),
+        ("serviceaccount not found", "PodCreationFailed"),
+    ],
 )
 def test_a_controller_that_is_refused_its_pods_is_quoted(message, reason):
     status = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]}
@@ -169,8 +172,8 @@ def pod(name="shop-api-stable-77-a", *, reason="", message="", conditions=(), **
     [
         ("ErrImagePull", "ImagePullFailed"),
         ("ImagePullBackOff", "ImagePullFailed"),
-        ("CrashLoopBackOff", "CrashLoop"),
-        ("CreateContainerConfigError", "ContainerConfig"),
+        ("CrashLoopBackOff", "CrashLoopBackOff"),
+        ("CreateContainerConfigError", "ContainerConfigError"),
         ("ContainerCreating", None),
         ("", None),
     ],
@@ -227,11 +230,11 @@ def test_a_long_message_is_cut():
 
 def test_everything_is_put_together_the_most_important_first():
     refused = Trouble(TroubleKind.REFUSED, "Forbidden", "no")
-    pods = Trouble(TroubleKind.PODS, "CrashLoop", "again")
+    pods = Trouble(TroubleKind.PODS, "CrashLoopBackOff", "again")
     seen = Seen(Proxies(2, {"a": "d"}), active=3, hostless=frozenset({"api-stable"}))
     obstacles = Obstacles((("Service", "shop-api"),), refused=(refused,), pods=(pods,))
     observed = gather(None, children(deployment()), "u", seen, obstacles, now=0.0)
-    assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "NameTaken", "CrashLoop"]
+    assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "ObjectNotOwned", "CrashLoopBackOff"]
     assert observed.hostless == {"api-stable"}
     assert (observed.proxies, observed.active, set(observed.workloads)) == (seen.proxies, 3, {("api", Track.STABLE)})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from resilientslice.canary.state import Phase, Reason
+from resilientslice.canary.state import CanaryReason, Phase
 from resilientslice.history.adoption import Found, adopt, memory_lost, proved
 from resilientslice.history.regained import configuration_digests
 from resilientslice.history.running import Running
@@ -125,7 +125,7 @@ def test_an_edit_while_nobody_looked_is_a_new_revision_and_an_old_weight_does_no
     before = goes_on(cluster, memory)
     assert cluster.plan.status.canary.weight == 0
     assert cluster.plan.desired.canary.weight == 0
-    assert cluster.observed.memory.state.reason is Reason.STALE_WEIGHT
+    assert cluster.observed.memory.state.reason is CanaryReason.STALE_WEIGHT
     # nobody knows what the running payments was made from, but it runs on
     assert {name: cluster.deployments()[name] for name in before} == before
     assert cluster.plan.status.revision.stable not in ("", cluster.plan.status.revision.canary)

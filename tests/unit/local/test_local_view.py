@@ -65,7 +65,7 @@ def test_everything_that_can_be_wrong_is_said() -> None:
             rejected="spec.x: wrong",
             trouble="no space left",
             limited=[(f"t{n}", 9 - n) for n in range(7)],
-            events=[Event(AT, Severity.WARNING, "CrashLoop", "line one\nline two")],
+            events=[Event(AT, Severity.WARNING, "CrashLoopBackOff", "line one\nline two")],
             hints=["curl http://127.0.0.1:8080"],
         )
     )
@@ -77,7 +77,7 @@ def test_everything_that_can_be_wrong_is_said() -> None:
     assert "! edit refused, the last good one runs on: spec.x: wrong" in shown
     assert "! trouble: no space left" in shown
     assert "(429): t0 9x, t1 8x, t2 7x, t3 6x, t4 5x, 2 more" in shown
-    assert "CrashLoop: line one" in shown
+    assert "CrashLoopBackOff: line one" in shown
     assert "line two" not in shown
     assert "curl http://127.0.0.1:8080" in shown
 

@@ -7,11 +7,19 @@ from resilientslice.planning.events import LIVE_SECONDS, transitions, write_at
 from resilientslice.planning.observed import Trouble, TroubleKind
 from resilientslice.planning.status import invalid_status
 
+REASONS = {
+    ("Ready", "False"): "PodsNotReady",
+    ("ConfigAccepted", "False"): "ConfigRejected",
+    ("Stalled", "True"): "InvalidSpec",
+    ("NameConflict", "True"): "ObjectNotOwned",
+    ("FieldConflict", "True"): "FieldManagerConflict",
+}
+
 
 def status(**conditions):
     return Status(
         conditions=tuple(
-            Condition(type=kind, status=value, reason=f"{kind}Is{value}", message="", last_transition_time="now")
+            Condition(type=kind, status=value, reason=REASONS.get((kind, value), ""), last_transition_time="now")
             for kind, value in conditions.items()
         )
     )
@@ -39,21 +47,21 @@ def test_figures_alone_are_written_once_a_minute():
         ({}, {"Ready": "True"}, [("Normal", "Ready")]),
         ({"Ready": "False"}, {"Ready": "True"}, [("Normal", "Ready")]),
         ({"Ready": "True"}, {"Ready": "True"}, []),
-        ({"Ready": "True"}, {"Ready": "False"}, [("Warning", "ReadyIsFalse")]),
+        ({"Ready": "True"}, {"Ready": "False"}, [("Warning", "PodsNotReady")]),
         ({"Ready": "False"}, {"Ready": "False"}, []),
         ({"ConfigAccepted": "Unknown"}, {"ConfigAccepted": "True"}, []),
-        ({"ConfigAccepted": "Unknown"}, {"ConfigAccepted": "False"}, [("Warning", "ConfigAcceptedIsFalse")]),
+        ({"ConfigAccepted": "Unknown"}, {"ConfigAccepted": "False"}, [("Warning", "ConfigRejected")]),
         ({"ConfigAccepted": "False"}, {"ConfigAccepted": "True"}, [("Normal", "ConfigAccepted")]),
         ({}, {"Stalled": "False"}, []),
-        ({}, {"Stalled": "True"}, [("Warning", "StalledIsTrue")]),
+        ({}, {"Stalled": "True"}, [("Warning", "InvalidSpec")]),
         ({"Stalled": "True"}, {"Stalled": "False"}, [("Normal", "Resumed")]),
-        ({}, {"NameConflict": "True"}, [("Warning", "NameConflictIsTrue")]),
-        ({"NameConflict": "True"}, {}, [("Normal", "NameConflictOver")]),
-        ({"FieldConflict": "True"}, {}, [("Normal", "FieldConflictOver")]),
+        ({}, {"NameConflict": "True"}, [("Warning", "ObjectNotOwned")]),
+        ({"NameConflict": "True"}, {}, [("Normal", "NameConflictResolved")]),
+        ({"FieldConflict": "True"}, {}, [("Normal", "FieldConflictResolved")]),
         (
             {"Ready": "False"},
             {"Ready": "True", "FieldConflict": "True"},
-            [("Warning", "FieldConflictIsTrue"), ("Normal", "Ready")],
+            [("Warning", "FieldManagerConflict"), ("Normal", "Ready")],
         ),
     ],
     ids=str,

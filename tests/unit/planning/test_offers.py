@@ -140,7 +140,7 @@ def test_one_of_them_is_enough_to_keep_all_on_what_both_accept(refused, edit):
     refused.refuses = lambda config: ""
     refused.see(proxies=left).edit(canary={"weight": 20}).settle()
     assert drawn(refused) == 20
-    assert refused.condition("ConfigAccepted") == ("False", "Rejected")
+    assert refused.condition("ConfigAccepted") == ("False", "ConfigRejected")
 
 
 def test_a_first_configuration_that_is_refused_has_nothing_to_fall_back_to(fresh):

@@ -512,7 +512,7 @@ def test_a_service_that_is_to_have_no_replicas_is_ready_without(cluster):
     none = replace(cluster.observed.workloads[key], desired=0, ready=0, updated=0)
     cluster.see(workloads={**cluster.observed.workloads, key: none}).reconcile()
     assert cluster.condition("Ready") == ("True", "Serving")
-    assert cluster.condition("Reconciling") == ("False", "AtRest")
+    assert cluster.condition("Reconciling") == ("False", "UpToDate")
 
 
 def test_a_first_revision_that_never_was_ready_is_replaced_at_once(fresh):

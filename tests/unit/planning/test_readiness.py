@@ -269,7 +269,7 @@ def test_the_size_that_is_stands_beside_the_one_that_is_asked_for(stored):
     stored.see(volumes={POSTGRES: Volume("5Gi", "1Gi", waits)}).reconcile()
     found = stored.plan.status.stores[0]
     assert (found.storage, found.requested_storage) == ("1Gi", "5Gi")
-    assert condition(stored, "Reconciling") == ("True", "StorageGrowing", waits)
+    assert condition(stored, "Reconciling") == ("True", "VolumeExpanding", waits)
     assert condition(stored, "Ready")[0] == "True"
     stored.see(volumes={POSTGRES: Volume("5Gi", "5Gi")}).reconcile()
     assert verdict(stored) == "Current"
@@ -298,5 +298,5 @@ def test_what_was_set_at_creation_is_no_observation(fresh):
     fresh.pods_start = False
     status = fresh.reconcile().status
     assert all(c.last_transition_time != NEVER for c in status.conditions)
-    bad = Condition(type="Ready", status="False", reason="NoProxies", last_transition_time="now")
+    bad = Condition(type="Ready", status="False", reason="ProxiesNotReady", last_transition_time="now")
     assert transitions(WAITING, Status(conditions=(bad,))) == ()

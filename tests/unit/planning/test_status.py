@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from resilientslice.api.not_yet import NOT_YET
-from resilientslice.api.status import Condition, ConditionType
+from resilientslice.api.status import Condition
 from resilientslice.planning.observed import (
     EjectedHost,
     Proxies,
@@ -37,7 +37,7 @@ def with_workload(cluster, service, **changed):
     cluster.see(workloads=workloads).reconcile()
 
 
-@pytest.mark.parametrize(("ready", "condition"), [(0, ("False", "NoProxies")), (1, ("True", "Serving"))])
+@pytest.mark.parametrize(("ready", "condition"), [(0, ("False", "ProxiesNotReady")), (1, ("True", "Serving"))])
 def test_callers_need_an_envoy_that_they_are_sent_to(cluster, ready, condition):
     """One that has acknowledged its configuration may still be left out by the front's Service."""
     cluster.settle()
@@ -50,7 +50,7 @@ def test_a_slice_comes_up(fresh):
     fresh.pods_start = fresh.envoys_answer = False
     fresh.reconcile()
     assert fresh.plan.status.phase == "Pending"
-    assert fresh.condition("Ready") == ("False", "NoProxies")
+    assert fresh.condition("Ready") == ("False", "ProxiesNotReady")
     assert fresh.condition("Reconciling") == ("True", "RollingOut")
     assert "payments (not there yet)" in message(fresh, "Reconciling")
     fresh.see(proxies=Proxies(total=2)).reconcile()
@@ -61,7 +61,7 @@ def test_a_slice_comes_up(fresh):
     assert fresh.plan.status.phase == "Pending"
     assert fresh.condition("Ready") == ("False", "ConfigPending")
     assert fresh.condition("Reconciling") == ("True", "ConfigPending")
-    assert fresh.condition("ConfigAccepted") == ("Unknown", "Pending")
+    assert fresh.condition("ConfigAccepted") == ("Unknown", "ConfigPending")
     fresh.envoys_answer = True
     fresh.settle()
     assert (fresh.plan.status.phase, conditions(fresh)) == ("Ready", READY)
@@ -70,9 +70,9 @@ def test_a_slice_comes_up(fresh):
 
 def test_pods_that_an_envoy_has_not_found_yet_are_not_ready_for_callers(cluster):
     cluster.see(hostless=frozenset({"payments-stable", "payments-canary", "worker-stable"})).reconcile()
-    assert cluster.condition("Ready") == ("False", "PodsNotFound")
+    assert cluster.condition("Ready") == ("False", "EndpointsNotDiscovered")
     assert message(cluster) == "Not every Envoy has found the pods of payments, worker yet."
-    assert cluster.condition("Reconciling") == ("True", "PodsNotFound")
+    assert cluster.condition("Reconciling") == ("True", "EndpointsNotDiscovered")
     assert cluster.plan.awaits_envoys
     lost = {
         key: replace(workload, ready=0) if key[0] in ("payments", "worker") else workload
@@ -122,7 +122,7 @@ def test_a_slice_that_lost_pods_is_degraded(cluster):
 
 def test_a_slice_without_envoys_is_degraded(cluster):
     cluster.see(proxies=Proxies()).reconcile()
-    assert (cluster.plan.status.phase, cluster.condition("Ready")) == ("Degraded", ("False", "NoProxies"))
+    assert (cluster.plan.status.phase, cluster.condition("Ready")) == ("Degraded", ("False", "ProxiesNotReady"))
 
 
 def test_a_rolling_update_is_progress_and_not_done(cluster):
@@ -161,7 +161,7 @@ def test_a_refused_configuration_is_said_in_envoys_words(cluster):
     cluster.see(proxies=refusing(cluster, "no such filter: x")).settle()
     assert cluster.plan.status.phase == "Stalled"
     assert cluster.condition("Stalled") == ("True", "ConfigRejected")
-    assert cluster.condition("ConfigAccepted") == ("False", "Rejected")
+    assert cluster.condition("ConfigAccepted") == ("False", "ConfigRejected")
     assert cluster.condition("Ready") == ("False", "ConfigRejected")
     assert cluster.condition("Reconciling") == ("False", "ConfigRejected")
     assert message(cluster, "Stalled") == "Envoy says: no such filter: x"
@@ -231,7 +231,7 @@ def test_a_canary_that_lost_its_hosts_is_unhealthy(cluster):
     key = ("payments", Track.CANARY)
     workloads = {**cluster.observed.workloads, key: replace(cluster.observed.workloads[key], ready=0)}
     cluster.see(workloads=workloads).reconcile()
-    assert cluster.condition("CanaryHealthy") == ("False", "HostsLost")
+    assert cluster.condition("CanaryHealthy") == ("False", "NoReadyHosts")
 
 
 def test_an_aborted_canary_drains_then_rests_with_ready_true(cluster):
@@ -335,7 +335,7 @@ def test_what_others_write_into_status_stays(cluster):
 
 
 def test_conditions_of_others_stay(cluster):
-    other = Condition(type=ConditionType.SLO_MET, status="True", reason="Met", last_transition_time=rfc3339(5))
+    other = Condition(type="Approved", status="True", reason="Met", last_transition_time=rfc3339(5))
     status = cluster.plan.status
     told = status.model_copy(update={"conditions": (*status.conditions, other)})
     cluster.plan = replace(cluster.plan, report=lambda: told)
@@ -385,13 +385,13 @@ def test_an_agent_that_makes_no_sense_is_named_and_takes_nothing_from_what_serve
     )
     cluster.see(proxies=proxies).reconcile()
     assert conditions(cluster) == READY | {"ConfigAccepted": "Unknown"}
-    assert cluster.condition("ConfigAccepted") == ("Unknown", "AgentNotUnderstood")
+    assert cluster.condition("ConfigAccepted") == ("Unknown", "InvalidAgentResponse")
     assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted")
     assert "proxy-0" not in message(cluster, "ConfigAccepted"), "it has acknowledged, and is silent for a moment"
     refusals = (Refusal("proxy-1", cluster.sent, "routes: no"),)
     refusing = replace(proxies, acked={"proxy-0": cluster.sent}, refusals=refusals)
     cluster.see(proxies=refusing).reconcile()
-    assert cluster.condition("ConfigAccepted") == ("False", "Rejected")
+    assert cluster.condition("ConfigAccepted") == ("False", "ConfigRejected")
     assert f"proxy-1 {why}." in message(cluster, "ConfigAccepted"), "what it says Envoy refused may be no truth either"
 
 

@@ -30,11 +30,11 @@ def claim(requested="1Gi", capacity="1Gi", **fields):
         ("5Gi", claim("5Gi", "1Gi"), "5Gi", "", ""),  # grows
         ("3Gi", claim("5Gi", "1Gi"), "3Gi", "3Gi", ""),  # taken back in part
         ("1Gi", claim("5Gi", "1Gi"), "1Gi", "", ""),  # taken back
-        ("1Gi", claim("5Gi", "5Gi"), "5Gi", "", "StorageNotShrunk"),
-        ("1Gi", claim("5Gi", "3Gi"), "5Gi", "", "StorageNotShrunk"),
-        ("1Gi", claim("5Gi", ""), "5Gi", "", "StorageNotShrunk"),  # no volume yet, and it can't be changed
+        ("1Gi", claim("5Gi", "5Gi"), "5Gi", "", "VolumeShrinkForbidden"),
+        ("1Gi", claim("5Gi", "3Gi"), "5Gi", "", "VolumeShrinkForbidden"),
+        ("1Gi", claim("5Gi", ""), "5Gi", "", "VolumeShrinkForbidden"),  # no volume yet, and it can't be changed
         ("5Gi", claim("1Gi", ""), "5Gi", "5Gi", ""),
-        ("5Gi", claim("5Gi", "1Gi", infeasible=True), "5Gi", "", "StorageNotGrown"),
+        ("5Gi", claim("5Gi", "1Gi", infeasible=True), "5Gi", "", "VolumeExpansionFailed"),
         ("5Gi", claim("5Gi", "5Gi", infeasible=True), "5Gi", "", ""),  # an earlier attempt
     ],
 )
@@ -80,7 +80,7 @@ def test_a_class_can_not_be_changed():
     assert other_class(POSTGRES, "fast", claim()) is None
     assert other_class(POSTGRES, None, claim()) is None
     assert other_class(POSTGRES, "slow", None) is None
-    assert other_class(POSTGRES, "slow", claim()).reason == "StorageClassKept"
+    assert other_class(POSTGRES, "slow", claim()).reason == "StorageClassImmutable"
 
 
 def test_a_claim_is_read_as_it_is_stored():
