@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from resilientslice.cli import COMMANDS
+from resilientslice.planning.readiness import BY_WHAT_WAS_ASKED_FOR, CALLERS_ARE_SERVED
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "operator" / "resilientslice"
@@ -126,3 +127,44 @@ def test_continuous_integration_runs_what_a_developer_runs() -> None:
     run = (ROOT / ".ci" / "run").read_text()
     (targets,) = re.findall(r"^targets=\((.*)\)$", run, re.MULTILINE)
     assert targets.split()[1:] == ["lint", "verify", "test", "test-apiserver", "demo", "e2e-smoke"]
+
+
+def test_the_pages_packages_are_the_packages(project: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.partition("## Packages")[2].partition("```")[0]
+    named = {name for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert named == there - {"__init__"}, "docs/architecture.md: a row for each package"
+
+
+def test_the_pages_layers_are_the_linters(project: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    contract = next(c for c in project["tool"]["importlinter"]["contracts"] if c["name"].startswith("Layers"))
+    layers = [re.sub(r"resilientslice\.|[()]", "", layer) for layer in contract["layers"]]
+    assert "```\n" + "\n".join(layers) + "\n```" in page, "docs/architecture.md: the block of layers"
+
+
+def test_every_module_with_a_subcommand_is_registered() -> None:
+    commands = {
+        path.stem
+        for path in (PACKAGE / "commands").glob("*.py")
+        if re.search(r"^def command\(", path.read_text(), re.MULTILINE)
+    }
+    assert commands == COMMANDS.keys(), "operator/resilientslice/cli.py: COMMANDS"
+
+
+def test_every_check_of_readiness_is_asked() -> None:
+    """A function that takes a view and gives a finding, and stands on neither list, decides nothing."""
+    lists = (*CALLERS_ARE_SERVED, *BY_WHAT_WAS_ASKED_FOR)
+    tree = ast.parse((PACKAGE / "planning" / "readiness.py").read_text())
+    checks = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and node.returns is not None
+        and ast.unparse(node.returns) == "Finding | None"
+        if [argument.arg for argument in node.args.args] == ["view"]
+    }
+    assert checks == {check.__name__ for check in lists}, (
+        "operator/resilientslice/planning/readiness.py: put it on CALLERS_ARE_SERVED or BY_WHAT_WAS_ASKED_FOR"
+    )
