@@ -1,6 +1,6 @@
 """A free port for a process that a test or a benchmark starts, which others don't get in the meantime."""
 
-from resilientslice.local.ports import Ports
+from resilientslice.local.processes.ports import Ports
 
 _PORTS = Ports()
 

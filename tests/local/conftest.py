@@ -12,8 +12,8 @@ import psutil
 import pytest
 import yaml
 
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import Ledger
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import Ledger
 from resilientslice.local.settings import RunSettings
 
 SAMPLES = Path(__file__).parents[2] / "samples"

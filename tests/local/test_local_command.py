@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 from tests.local.running import run
 
-from resilientslice.local.ports import is_free
+from resilientslice.local.processes.ports import is_free
 
 
 def nothing_is_left(pids: list[int], ports: list[int], state: Path) -> bool:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.local.running import Running, run
 
-from resilientslice.local.folder import StateFolder
+from resilientslice.local.processes.folder import StateFolder
 from resilientslice.local.runtime import LocalRuntime
 
 Living = Callable[[], list[psutil.Process]]

@@ -11,12 +11,12 @@ import pytest
 from tests.local.running import run
 
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.process import Command
-from resilientslice.local.report import Journal, ReplicaState
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.process import Command
+from resilientslice.local.processes.report import Journal, ReplicaState
+from resilientslice.local.processes.supervisor import Report, Supervised
 from resilientslice.local.runtime import LocalRuntime
-from resilientslice.local.supervisor import Report, Supervised
 
 Fetch = Callable[..., Awaitable[tuple[int, dict[str, str]]]]
 Until = Callable[[Callable[[], object]], Awaitable[None]]

@@ -17,8 +17,8 @@ import pytest
 
 from resilientslice.files import SliceFileError
 from resilientslice.local.errors import LocalError, NotSettledError
-from resilientslice.local.ports import LOOPBACK, is_free
-from resilientslice.local.report import ReplicaState
+from resilientslice.local.processes.ports import LOOPBACK, is_free
+from resilientslice.local.processes.report import ReplicaState
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 from resilientslice.render.names import Track
@@ -250,7 +250,7 @@ async def test_a_full_disk_while_running_is_said_and_harms_nobody(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr("resilientslice.local.folder.write_atomically", full)
+        monkeypatch.setattr("resilientslice.local.processes.folder.write_atomically", full)
         files.edit("    replicas: 1", "    replicas: 2")
         assert await runtime.reload() == ""
         await until(lambda: len([r for r in runtime.replicas("peer") if r.ready]) == 2)

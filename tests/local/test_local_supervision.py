@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from resilientslice.local import backoff, descent
-from resilientslice.local.descent import TOKEN_VARIABLE
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import FILE, Ledger, reap
-from resilientslice.local.process import Command, Process
-from resilientslice.local.report import Journal, ReplicaState
-from resilientslice.local.supervisor import Report, Supervised
+from resilientslice.local.processes import backoff, descent
+from resilientslice.local.processes.descent import TOKEN_VARIABLE
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import FILE, Ledger, reap
+from resilientslice.local.processes.process import Command, Process
+from resilientslice.local.processes.report import Journal, ReplicaState
+from resilientslice.local.processes.supervisor import Report, Supervised
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 SLEEP = "import time; time.sleep(60)"

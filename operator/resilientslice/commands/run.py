@@ -15,7 +15,7 @@ from resilientslice.files import SliceFileError
 from resilientslice.local.errors import LocalError
 from resilientslice.local.runtime import LOG_FILE, LocalRuntime
 from resilientslice.local.settings import DEFAULT_PORT, RunSettings
-from resilientslice.local.view import REFRESH_SECONDS, draw, live, plain_line
+from resilientslice.local.view.drawing import REFRESH_SECONDS, draw, live, plain_line
 
 EPILOG = """\b
 Examples:

@@ -11,7 +11,7 @@ from resilientslice.demo.load import Background, Tally
 from resilientslice.demo.report import Measured
 from resilientslice.demo.stage import ClaimError, Stage, until
 from resilientslice.demo.traffic import ADMITTED, GOLD, LIMITED, NOISY, SILVER, browse, light
-from resilientslice.local.report import ReplicaInfo
+from resilientslice.local.processes.report import ReplicaInfo
 
 REQUESTS, PER_SECOND = 1250, 250
 TOLERANCE = 1.0

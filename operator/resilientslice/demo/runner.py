@@ -14,8 +14,8 @@ from resilientslice.demo import basics, canaries, crashes, faults, limits, updat
 from resilientslice.demo.report import Measured, Result, Verdict
 from resilientslice.demo.stage import ClaimError, Stage, on_stage
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import reap
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import reap
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.local.settings import RunSettings
 

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from resilientslice.api.services import StoreName
 from resilientslice.demo.load import Client
-from resilientslice.local.report import ReplicaInfo, StoreInfo
+from resilientslice.local.processes.report import ReplicaInfo, StoreInfo
 from resilientslice.local.runtime import LocalRuntime
 from resilientslice.render.names import Track
 

@@ -13,22 +13,21 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import WAITING, Status
 from resilientslice.canary.state import Event as PlanEvent
 from resilientslice.canary.state import EventType, Phase
-from resilientslice.local.environment import Hosts, replace_hosts
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder, reason
-from resilientslice.local.ledger import Ledger
 from resilientslice.local.observe import TrackKey, observe_stores, observe_workloads, ready_hosts, store_troubles
-from resilientslice.local.place import PortBook, dns, placed
-from resilientslice.local.ports import Ports
-from resilientslice.local.proxy import Proxy
-from resilientslice.local.pulse import Pulse
-from resilientslice.local.replicas import Fleet, Surroundings
-from resilientslice.local.report import Journal
+from resilientslice.local.processes.background import Pulse, all_of
+from resilientslice.local.processes.environment import Hosts, replace_hosts
+from resilientslice.local.processes.folder import StateFolder, reason
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.place import PortBook, dns, placed
+from resilientslice.local.processes.ports import Ports
+from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.supervisor import Supervised
+from resilientslice.local.proxy.envoy import Proxy
 from resilientslice.local.source import Source
-from resilientslice.local.supervisor import Supervised
-from resilientslice.local.together import all_of
-from resilientslice.local.volumes import Contents, contents_of, write_contents
-from resilientslice.local.workloads import Workload, read_workloads
+from resilientslice.local.workloads.deployments import Workload, read_workloads
+from resilientslice.local.workloads.replicas import Fleet, Surroundings
+from resilientslice.local.workloads.volumes import Contents, contents_of, write_contents
 from resilientslice.planning.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
 from resilientslice.planning.observed import Observed
 from resilientslice.planning.plan import Desired, Plan, plan

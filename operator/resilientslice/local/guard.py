@@ -14,8 +14,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import reap
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import reap
 
 DISMISSED = b"."
 END_SECONDS = 10.0
@@ -66,7 +66,7 @@ def main(path: Path, owner: int) -> int:
     folder = StateFolder.inherit(path, owner)
     if folder is None:  # the next runtime was quicker, and does what is to be done
         return 0
-    from resilientslice.local.volumes import remove_contents  # noqa: PLC0415 - most guards never need what it loads
+    from resilientslice.local.workloads.volumes import remove_contents  # noqa: PLC0415 - most guards never need what it loads
 
     try:
         reap(folder)

@@ -8,15 +8,15 @@ from typing import Any
 
 from resilientslice.agent.answers import AgentError, Snapshot
 from resilientslice.local.engine import Engine
-from resilientslice.local.folder import StateFolder, reason
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.logs import bound
-from resilientslice.local.proxy import Proxy
-from resilientslice.local.replicas import Fleet
-from resilientslice.local.report import Journal
-from resilientslice.local.scene import Scene, TrackRow
-from resilientslice.local.supervisor import Supervised
-from resilientslice.local.traffic import AccessLog, Answers, Rates, TrackKey
+from resilientslice.local.processes.folder import StateFolder, reason
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.logs import bound
+from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.supervisor import Supervised
+from resilientslice.local.proxy.envoy import Proxy
+from resilientslice.local.proxy.traffic import AccessLog, Answers, Rates, TrackKey
+from resilientslice.local.view.scene import Scene, TrackRow
+from resilientslice.local.workloads.replicas import Fleet
 from resilientslice.render.names import Track
 
 STATUS_FILE = "status.json"

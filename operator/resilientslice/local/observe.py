@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.local.replicas import Fleet
-from resilientslice.local.supervisor import Supervised
+from resilientslice.local.processes.supervisor import Supervised
+from resilientslice.local.workloads.replicas import Fleet
 from resilientslice.planning.observed import Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track, store_name
 from resilientslice.render.stores import managed_stores

@@ -22,26 +22,26 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.files import SliceFileError
-from resilientslice.local.background import cancelled, kept_going
-from resilientslice.local.datastores import Datastores
 from resilientslice.local.engine import SLICE_FILE, Engine
-from resilientslice.local.environment import inherited, replace_hosts
 from resilientslice.local.errors import LocalError, NotSettledError
-from resilientslice.local.folder import StateFolder, explained
 from resilientslice.local.guard import Guard
 from resilientslice.local.housekeeping import Housekeeping
-from resilientslice.local.ledger import Ledger, reap
-from resilientslice.local.logs import keep_log
-from resilientslice.local.place import PortBook, placed
-from resilientslice.local.ports import LOOPBACK, Ports
-from resilientslice.local.probes import probing_session
-from resilientslice.local.proxy import Proxy
-from resilientslice.local.report import Event, Journal, ReplicaInfo, StoreInfo
-from resilientslice.local.scene import Scene
+from resilientslice.local.processes.background import cancelled, kept_going
+from resilientslice.local.processes.environment import inherited, replace_hosts
+from resilientslice.local.processes.folder import StateFolder, explained
+from resilientslice.local.processes.ledger import Ledger, reap
+from resilientslice.local.processes.logs import keep_log
+from resilientslice.local.processes.place import PortBook, placed
+from resilientslice.local.processes.ports import LOOPBACK, Ports
+from resilientslice.local.processes.report import Event, Journal, ReplicaInfo, StoreInfo
+from resilientslice.local.proxy.envoy import Proxy
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.source import Source, read_source
-from resilientslice.local.volumes import remove_contents
+from resilientslice.local.stores.datastores import Datastores
+from resilientslice.local.view.scene import Scene
 from resilientslice.local.watch import edits
+from resilientslice.local.workloads.probes import probing_session
+from resilientslice.local.workloads.volumes import remove_contents
 from resilientslice.render.names import store_name
 from resilientslice.render.revision import revision_of
 from resilientslice.render.stores import STORE_PORTS

@@ -9,12 +9,12 @@ from resilientslice.api.not_yet import without_effect
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.files import STDIN, load_slice
-from resilientslice.local.environment import Values, read_env_file
 from resilientslice.local.errors import LocalError
-from resilientslice.local.procfile import Procfile, read_procfile
+from resilientslice.local.processes.environment import Values, read_env_file
 from resilientslice.local.settings import RunSettings
-from resilientslice.local.volumes import Contents, contents_of, missing_content
-from resilientslice.local.workloads import Workload, read_workloads
+from resilientslice.local.workloads.deployments import Workload, read_workloads
+from resilientslice.local.workloads.procfile import Procfile, read_procfile
+from resilientslice.local.workloads.volumes import Contents, contents_of, missing_content
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of

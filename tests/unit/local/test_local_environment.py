@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from resilientslice.local.environment import (
+from resilientslice.local.errors import LocalError
+from resilientslice.local.processes.environment import (
     FieldPath,
     Pod,
     Values,
@@ -15,7 +16,6 @@ from resilientslice.local.environment import (
     replace_hosts,
     resolve,
 )
-from resilientslice.local.errors import LocalError
 from resilientslice.render.tracks import Address
 
 HOSTS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from resilientslice.local import folder as folder_module
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder, write_atomically
+from resilientslice.local.processes import folder as folder_module
+from resilientslice.local.processes.folder import StateFolder, write_atomically
 
 
 def test_a_second_runtime_is_told_who_has_it(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from resilientslice.local.errors import LocalError
-from resilientslice.local.ports import LOOPBACK, REPLICA_PORTS, Ports, is_free, take_front_port, turn_file
+from resilientslice.local.processes.ports import LOOPBACK, REPLICA_PORTS, Ports, is_free, take_front_port, turn_file
 
 TAKES_MANY = """
-from resilientslice.local.ports import Ports
+from resilientslice.local.processes.ports import Ports
 ports = Ports()
 print(*(ports.take() for _ in range(400)))
 """

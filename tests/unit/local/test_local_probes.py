@@ -12,8 +12,16 @@ import psutil
 import pytest
 from aiohttp import web
 
-from resilientslice.local.ports import LOOPBACK
-from resilientslice.local.probes import SERVING, Asker, Probe, ProbedHealth, ProbeSet, parse_probe, probing_session
+from resilientslice.local.processes.ports import LOOPBACK
+from resilientslice.local.workloads.probes import (
+    SERVING,
+    Asker,
+    Probe,
+    ProbedHealth,
+    ProbeSet,
+    parse_probe,
+    probing_session,
+)
 from resilientslice.text import is_visible
 
 

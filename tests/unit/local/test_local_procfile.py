@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resilientslice.local.errors import LocalError
-from resilientslice.local.procfile import Procfile, command_for, image_tag, parse_procfile, read_procfile
+from resilientslice.local.workloads.procfile import Procfile, command_for, image_tag, parse_procfile, read_procfile
 
 
 def test_reads_names_tags_and_words_as_a_shell_would_split_them() -> None:

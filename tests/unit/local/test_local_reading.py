@@ -12,17 +12,17 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Attempts
 from resilientslice.files import load_slice
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder
 from resilientslice.local.housekeeping import answers_of, ejected_of
-from resilientslice.local.logs import bound, tail
-from resilientslice.local.place import PortBook, dns
-from resilientslice.local.ports import LOOPBACK, Ports
-from resilientslice.local.postgres import reaches
-from resilientslice.local.process import User
-from resilientslice.local.proxy import Observation, observation_of
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.logs import bound, tail
+from resilientslice.local.processes.place import PortBook, dns
+from resilientslice.local.processes.ports import LOOPBACK, Ports
+from resilientslice.local.processes.process import User
+from resilientslice.local.proxy.envoy import Observation, observation_of
+from resilientslice.local.proxy.traffic import Answers
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.source import read_source
-from resilientslice.local.traffic import Answers
+from resilientslice.local.stores.postgres import reaches
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resilientslice.local.rollout import SURGE, Member, Steps, next_steps
+from resilientslice.local.workloads.replacement import SURGE, Member, Steps, next_steps
 
 
 def old(index: int, *, ready: bool = True) -> Member:

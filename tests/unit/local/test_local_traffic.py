@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from resilientslice.local import traffic
-from resilientslice.local.traffic import AccessLog, Answers, Rates
+from resilientslice.local.proxy import traffic
+from resilientslice.local.proxy.traffic import AccessLog, Answers, Rates
 from resilientslice.render.names import Track
 
 KEY = ("api", Track.STABLE)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from resilientslice.local.report import Event, Severity
-from resilientslice.local.scene import Scene, TrackRow
-from resilientslice.local.traffic import Answers
-from resilientslice.local.view import draw, plain_line
+from resilientslice.local.processes.report import Event, Severity
+from resilientslice.local.proxy.traffic import Answers
+from resilientslice.local.view.drawing import draw, plain_line
+from resilientslice.local.view.scene import Scene, TrackRow
 from resilientslice.render.names import Track
 from resilientslice.text import is_visible
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resilientslice.local.environment import Values
-from resilientslice.local.volumes import (
+from resilientslice.local.processes.environment import Values
+from resilientslice.local.workloads.volumes import (
     Kind,
     Mount,
     contents_of,

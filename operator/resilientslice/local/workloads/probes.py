@@ -11,12 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from resilientslice.local.child import Child
-from resilientslice.local.output import Output
-from resilientslice.local.ports import LOOPBACK
-from resilientslice.local.procfile import runnable
-from resilientslice.local.supervisor import Report
-from resilientslice.local.volumes import replace_paths
+from resilientslice.local.processes.child import Child
+from resilientslice.local.processes.output import Output
+from resilientslice.local.processes.ports import LOOPBACK
+from resilientslice.local.processes.supervisor import Report
+from resilientslice.local.workloads.procfile import runnable
+from resilientslice.local.workloads.volumes import replace_paths
 from resilientslice.text import visible
 
 FIRST_POLL_SECONDS = 0.05

@@ -8,8 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resilientslice.local.report import Event, Severity
-from resilientslice.local.scene import Scene, TrackRow
+from resilientslice.local.processes.report import Event, Severity
+from resilientslice.local.view.scene import Scene, TrackRow
 from resilientslice.render.names import Track
 from resilientslice.text import visible, visible_lines
 

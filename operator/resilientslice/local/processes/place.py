@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.local.environment import Hosts
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ports import LOOPBACK, Ports, take_front_port
+from resilientslice.local.processes.environment import Hosts
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ports import LOOPBACK, Ports, take_front_port
 from resilientslice.render.names import (
     FRONT_PORT,
     LABEL_COMPONENT,

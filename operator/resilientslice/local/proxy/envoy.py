@@ -12,14 +12,13 @@ from typing import Any
 from resilientslice.agent.answers import AgentError, Snapshot
 from resilientslice.agent.client import AgentClient, AgentUnreachableError, PushRefusedError, UnansweredError
 from resilientslice.canary.state import Attempts
-from resilientslice.local.environment import inherited
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.process import Command
-from resilientslice.local.report import Journal
-from resilientslice.local.stores import package_folder
-from resilientslice.local.supervisor import Report, Supervised
+from resilientslice.local.processes.environment import inherited, package_folder
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.process import Command
+from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.supervisor import Report, Supervised
 from resilientslice.planning.observed import EjectedHost, Proxies, Refusal, with_refusal, without_refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap

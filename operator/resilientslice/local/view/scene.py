@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from resilientslice.local.report import Event
-from resilientslice.local.traffic import Answers
+from resilientslice.local.processes.report import Event
+from resilientslice.local.proxy.traffic import Answers
 from resilientslice.render.names import Track
 
 

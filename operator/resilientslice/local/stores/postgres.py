@@ -18,13 +18,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from resilientslice.local.environment import inherited
 from resilientslice.local.errors import LocalError
-from resilientslice.local.folder import TEMPORARY_PREFIX, StateFolder, write_atomically
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.ports import LOOPBACK
-from resilientslice.local.process import Command, CommandError, User, run_to_end
-from resilientslice.local.stores import PING_SECONDS, STOP_SECONDS, Credentials, package_folder
+from resilientslice.local.processes.environment import inherited, package_folder
+from resilientslice.local.processes.folder import TEMPORARY_PREFIX, StateFolder, write_atomically
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.ports import LOOPBACK
+from resilientslice.local.processes.process import Command, CommandError, User, run_to_end
+from resilientslice.local.stores.managed import PING_SECONDS, STOP_SECONDS, Credentials
 from resilientslice.render.stores import APPLICATION
 
 DESCRIPTORS = Path("/proc/self/fd")

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.place import PortBook
-from resilientslice.local.postgres import postgres_store
-from resilientslice.local.report import Journal
-from resilientslice.local.stores import PingHealth, Store, redis_store, store_credentials
-from resilientslice.local.supervisor import Supervised
-from resilientslice.local.together import all_of
+from resilientslice.local.processes.background import all_of
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.place import PortBook
+from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.supervisor import Supervised
+from resilientslice.local.stores.managed import PingHealth, Store, redis_store, store_credentials
+from resilientslice.local.stores.postgres import postgres_store
 from resilientslice.render.names import store_name
 from resilientslice.render.stores import managed_stores
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import psutil
 
-from resilientslice.local import descent
-from resilientslice.local.folder import StateFolder
+from resilientslice.local.processes import descent
+from resilientslice.local.processes.folder import StateFolder
 
 FILE = "processes.json"
 SAME_START_SECONDS = 1.0

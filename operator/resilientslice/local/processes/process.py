@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resilientslice.local import descent
-from resilientslice.local.child import Child
-from resilientslice.local.ledger import Ledger
+from resilientslice.local.processes import descent
+from resilientslice.local.processes.child import Child
+from resilientslice.local.processes.ledger import Ledger
 from resilientslice.text import visible
 
 SHOWN_CHARACTERS = 200

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resilientslice.local.descent import is_running
 from resilientslice.local.errors import LocalError
+from resilientslice.local.processes.descent import is_running
 from resilientslice.text import visible
 
 MIN_FREE_BYTES = 128 * 1024**2

@@ -1,11 +1,11 @@
-"""Work that goes on beside everything else for as long as a runtime lives."""
+"""Work beside other work: kept going, waited for together, woken by what happens."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
-from resilientslice.local.report import Journal
+from resilientslice.local.processes.report import Journal
 
 RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -31,3 +31,24 @@ async def cancelled(task: "asyncio.Future[None]") -> None:
     await asyncio.wait([task])
     with contextlib.suppress(asyncio.CancelledError):
         task.exception()
+
+
+async def all_of(works: Iterable[Awaitable[None]]) -> None:
+    """Wait until every one is done, then raise the first error, if there was one."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+class Pulse:
+    """Each `beat` wakes all that `wait` at that moment."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def beat(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self._next.wait()

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from resilientslice.local.environment import Values
+from resilientslice.local.processes.environment import Values
 
 DATA = "..data"
 """What the files of a folder are read through. It is replaced in one step, as the kubelet does it."""

@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from resilientslice.local import descent
+from resilientslice.local.processes import descent
 
 _log = logging.getLogger(__name__)
 

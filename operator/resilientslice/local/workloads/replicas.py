@@ -11,19 +11,19 @@ from pathlib import Path
 
 import aiohttp
 
-from resilientslice.local.descent import TOKEN_VARIABLE
-from resilientslice.local.environment import Hosts, inherited, resolve
-from resilientslice.local.folder import StateFolder
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.ports import LOOPBACK, Ports
-from resilientslice.local.probes import Asker, ProbedHealth
-from resilientslice.local.process import Command, CommandError
-from resilientslice.local.report import Journal, ReplicaInfo, ReplicaState
-from resilientslice.local.rollout import Member, next_steps
-from resilientslice.local.supervisor import Report, Supervised
-from resilientslice.local.together import all_of
-from resilientslice.local.volumes import machine_paths, make_folders, replace_paths
-from resilientslice.local.workloads import ADMIN_VARIABLE, Workload
+from resilientslice.local.processes.background import all_of
+from resilientslice.local.processes.descent import TOKEN_VARIABLE
+from resilientslice.local.processes.environment import Hosts, inherited, resolve
+from resilientslice.local.processes.folder import StateFolder
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.ports import LOOPBACK, Ports
+from resilientslice.local.processes.process import Command, CommandError
+from resilientslice.local.processes.report import Journal, ReplicaInfo, ReplicaState
+from resilientslice.local.processes.supervisor import Report, Supervised
+from resilientslice.local.workloads.deployments import ADMIN_VARIABLE, Workload
+from resilientslice.local.workloads.probes import Asker, ProbedHealth
+from resilientslice.local.workloads.replacement import Member, next_steps
+from resilientslice.local.workloads.volumes import machine_paths, make_folders, replace_paths
 from resilientslice.render.tracks import Address
 
 DEFAULTS = {

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from resilientslice.local.backoff import BackOff
 from resilientslice.local.errors import LocalError
-from resilientslice.local.ledger import Ledger
-from resilientslice.local.logs import tail
-from resilientslice.local.process import Command, CommandError, Process, exit_reason
-from resilientslice.local.report import Journal, ReplicaState
+from resilientslice.local.processes.backoff import BackOff
+from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.logs import tail
+from resilientslice.local.processes.process import Command, CommandError, Process, exit_reason
+from resilientslice.local.processes.report import Journal, ReplicaState
 from resilientslice.text import visible
 
 HEALTH_RETRY_SECONDS = 1.0

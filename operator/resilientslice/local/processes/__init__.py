@@ -1,0 +1,1 @@
+"""Processes of this machine: started, watched, entered in the ledger, ended; and where they are."""

@@ -1,0 +1,1 @@
+"""The proxy: one agent and one Envoy, and what they count."""

@@ -1,0 +1,1 @@
+"""The managed stores, as servers from wheels."""
