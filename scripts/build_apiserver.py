@@ -1,4 +1,4 @@
-"""Builds the kube-apiserver and etcd that tests/apiserver runs against: once, from source, and then from the cache.
+"""Builds the kube-apiserver and etcd that tests and benchmarks run against: once, from source, and then from the cache.
 
 No package carries them and a download would have no hash that we keep, so they are built from the modules that the
 committed go.sum pins. Prints the folder that holds both programs as its only line on standard output; everything
@@ -223,9 +223,14 @@ def programs(cache: Path) -> Path:
     return target
 
 
+def built() -> Path:
+    """The same in the user's own cache."""
+    return programs(cache_folder(os.environ))
+
+
 def main() -> int:
     try:
-        print(programs(cache_folder(os.environ)))
+        print(built())
     except (BuildError, OSError, subprocess.CalledProcessError) as error:
         say(f"error: {error}")
         return 1

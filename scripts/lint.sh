@@ -32,7 +32,7 @@ mapfile -t dockerfiles < <(git ls-files --cached --others --exclude-standard '*D
 step ruff ruff check .
 step format ruff format --check .
 step mypy mypy
-step mypy-scripts mypy scripts
+step mypy-scripts mypy scripts testkit
 step mypy-kind env MYPYPATH=tests/kind:scripts:operator mypy -p kindcluster
 step imports lint-imports --no-logo
 step sizes python scripts/check_sizes.py

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 import psutil
 from scripts.bench import slices
 from scripts.bench.figures import Figure, in_turn, median_of, ratio
-from scripts.bench.servers import Bench, bench, load, processor_seconds
+from scripts.bench.servers import Bench, bench, load
+
+from testkit.envoy_bootstraps import plain
+from testkit.processes import processor_seconds
 
 ROUNDS, SECONDS = 7, 3.0
 LOCAL = {"default": slices.PLENTY, "tenants": [{"name": "gold", **slices.PLENTY}]}
@@ -24,7 +27,7 @@ class Envoys:
         self._of: dict[str, tuple[psutil.Process, str]] = {}
         self.costs: dict[str, list[float]] = {}
         for name, (bootstrap, url) in {
-            "plain": slices.plain(ports),
+            "plain": plain(ports),
             "everything": slices.fronted(at.folder, ports, limits=LOCAL, canary=30),
         }.items():
             self._of[name] = at.envoy(bootstrap, url, cpus=mine), url

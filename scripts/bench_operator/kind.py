@@ -6,24 +6,24 @@ it, and a namespace of its own, which is removed afterwards.
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import yaml
 from scripts.bench.figures import Figure
-from scripts.bench_operator.changes import Answers, Patcher, measured
-from scripts.bench_operator.simulation import until
-from scripts.bench_operator.stage import Sizes, load, progress
+from scripts.bench_operator.changes import Answers, Weigher, measured
+from scripts.bench_operator.sizes import Sizes
+from scripts.bench_operator.traffic import load, progress
 from scripts.bench_operator.weight import latency_figures
-from tests.e2e.cluster import ROOT, Cluster, KubectlError, Slice, sample
 
 from resilientslice.kube.kinds import Object
 from resilientslice.kube.session import Session
-
-sys.path.insert(0, str(ROOT / "tests" / "kind"))
-from kindcluster.kubeconfig import is_disposable  # type: ignore[import-not-found]
+from testkit.disposable import is_disposable
+from testkit.files import ROOT, sample
+from testkit.live_cluster import Cluster, KubectlError, Slice
+from testkit.slice_editor import SliceEditor
+from testkit.waiting import until
 
 DEFAULT = ROOT / "build" / "kind" / "kubeconfig"
 SYSTEM, OPERATOR = "resilientslice-system", "deployment/resilientslice-operator"
@@ -50,26 +50,26 @@ async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
 
 
 async def _changed(session: Session, slice_: Slice, sizes: Sizes) -> list[Figure]:
-    patcher = Patcher(session, NAMESPACE, NAME)
-    watching = asyncio.create_task(patcher.watch())
+    editor = SliceEditor(session, NAMESPACE, NAME)
+    watching = asyncio.create_task(editor.watch())
     try:
         services = (await slice_.get())["spec"]["services"]
         services[0]["env"] = [{"name": "BENCH", "value": "canary"}]  # a new revision of the same image
-        await patcher.patch({"services": services, "canary": {"weight": 1}})
-        live = lambda: (patcher.statuses.status.get("canary") or {}).get("weight") == 1  # noqa: E731
-        await until(live, "the canary is live", patcher.said, seconds=READY_SECONDS)
+        await editor.patch({"services": services, "canary": {"weight": 1}})
+        live = lambda: (editor.statuses.status.get("canary") or {}).get("weight") == 1  # noqa: E731
+        await until(live, "the canary is live", editor.said, seconds=READY_SECONDS)
         host, _, port = (await slice_.front_url()).removeprefix("http://").rpartition(":")
         with tempfile.TemporaryDirectory(prefix="rslice-b.") as folder:
             with load(host, int(port), rate=sizes.rate, folder=Path(folder), mark="web@canary") as out:
-                changes = await patcher.back_and_forth(sizes.changes, progress)
+                changes = await Weigher(editor).back_and_forth(sizes.changes, progress)
             answers = Answers.read(out)
     finally:
         watching.cancel()
-    return latency_figures(measured(changes, answers, patcher.statuses), answers, P50_MS, P99_MS, ", kind")
+    return latency_figures(measured(changes, answers, editor.statuses), answers, P50_MS, P99_MS, ", kind")
 
 
 def document(proxies: int) -> Object:
-    made: Object = sample("minimal")
+    made = sample("minimal")
     made["spec"]["services"][0]["replicas"] = 2
     made["spec"]["proxy"] = {"replicas": proxies}
     made["spec"]["canary"] = {"weight": 0}

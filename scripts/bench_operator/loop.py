@@ -11,14 +11,16 @@ from itertools import groupby
 from typing import Any
 
 from scripts.bench.figures import Figure, median_of, ratio
-from scripts.bench_operator.controlplane import control_plane
-from scripts.bench_operator.stage import NAME, NEW, OLD, Sizes, document
-from tests.kube.pass_world import World
+from scripts.bench_operator.sizes import Sizes
+from scripts.build_apiserver import built
 
 from resilientslice.applying.writer import AT_ONCE
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import SECRET, Object, SliceKey
 from resilientslice.kube.session import Session
+from testkit.control_plane import control_plane
+from testkit.documents import NAME, NEW, OLD, four_services
+from testkit.pass_world import World
 
 ROUNDS = 5
 MOST = 2.0
@@ -45,7 +47,7 @@ class Recording(KubeClient):
 
 async def figures(sizes: Sizes) -> AsyncIterator[Figure]:  # noqa: ARG001 - all parts are called alike
     found: dict[str, list[float]] = {}
-    with control_plane() as plane:
+    with control_plane(built()) as plane:
         async with Session(plane.login) as session:
             for number in range(ROUNDS + 1):
                 times = await _round(session, number)
@@ -68,13 +70,13 @@ async def _round(session: Session, number: int) -> dict[str, float]:
     theirs = f"loop-{number}"
     for namespace in (world.namespace, theirs):
         await world.others.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    await world.apply(document(OLD, 1))
+    await world.apply(four_services(world.namespace, OLD, 1))
     times = {"new": await _pass(world)}
     made = [_moved(obj, theirs) for obj in recording.made if obj["kind"] not in ("Event", SECRET.kind)]
     times["loop"] = await _loop(session, made)
     await world.settle(NAME)
     times["unchanged"] = await _pass(world)
-    changed = document(NEW, 1)
+    changed = four_services(world.namespace, NEW, 1)
     del changed["spec"]["canary"]
     await world.apply(changed)
     times["edit"] = await _pass(world)

@@ -7,14 +7,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from scripts.audit_log import lists, words, writes
 from scripts.bench.figures import Figure
-from scripts.bench.servers import processor_seconds
 from scripts.bench_operator.changes import percentile
-from scripts.bench_operator.many import MEGABYTE, agents, all_ready, busy, create, many, operator_cpu
-from scripts.bench_operator.simulation import eventually
-from scripts.bench_operator.stage import Sizes, Stage, stage
+from scripts.bench_operator.sizes import Sizes
+from scripts.bench_operator.traffic import change_weights, live_canary
 from scripts.bench_operator.weight import latency_figures
+
+from testkit.audit_log import lists, words, writes
+from testkit.documents import many
+from testkit.many_slices import MEGABYTE, agents, all_ready, busy, create, operator_cpu
+from testkit.processes import processor_seconds
+from testkit.stage import Stage
+from testkit.waiting import eventually
 
 MEMORY_MB, RESTART_SECONDS = 150.0, 60.0
 LATENCY = 2.0
@@ -22,9 +26,8 @@ LATENCY = 2.0
 
 
 async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
-    async with stage() as at:
-        await at.bring_up(sizes.proxies)
-        alone, answers, _ = await at.change(sizes)
+    async with live_canary(sizes) as at:
+        alone, answers, _ = await change_weights(at, sizes)
         for figure in latency_figures(alone, answers, of=", one slice"):
             yield figure
         with agents(at, sizes.slices) as key:
@@ -35,7 +38,7 @@ async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
             yield Figure(f"s, {sizes.slices} slices made from nothing, all Ready", seconds, detail=operator_cpu(at))
             async for figure in _at_rest(at, sizes):
                 yield figure
-            found, answers, _ = await at.change(sizes)
+            found, answers, _ = await change_weights(at, sizes)
             for figure in latency_figures(found, answers, of=f", {sizes.slices} slices"):
                 yield figure
             for share in (50, 99):

@@ -6,29 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.figures import Figure
+from scripts.bench_operator import traced
 from scripts.bench_operator.changes import Answers, Change, Measured, percentile
-from scripts.bench_operator.simulation import REAL
-from scripts.bench_operator.stage import NAME, Sizes, stage
+from scripts.bench_operator.sizes import Sizes
+from scripts.bench_operator.traffic import change_weights, live_canary
+
+from testkit.documents import NAME
+from testkit.simulation import REAL
 
 P50_MS, P99_MS = 8.0, 20.0
 STATUS_MS = 1000.0
 
 
 async def figures(sizes: Sizes) -> AsyncIterator[Figure]:
-    async with stage() as at:
-        await at.bring_up(sizes.proxies)
-        found, answers, _ = await at.change(sizes)
+    async with live_canary(sizes) as at:
+        found, answers, _ = await change_weights(at, sizes)
         for figure in latency_figures(found, answers, P50_MS, P99_MS):
             yield figure
 
 
 async def breakdown(sizes: Sizes) -> AsyncIterator[Figure]:
     """The same with a clock in the operator: medians of each stage."""
-    async with stage(traced=True) as at:
-        await at.bring_up(sizes.proxies)
-        found, answers, changes = await at.change(sizes)
+    async with live_canary(sizes, traced.command) as at:
+        found, answers, changes = await change_weights(at, sizes)
         at.operator.stop()
-        for what, values in _stages(changes, at.operator.trace, found, answers).items():
+        for what, values in _stages(changes, traced.trace(at.folder), found, answers).items():
             if values:
                 yield Figure(f"ms, {what}", percentile(values, 50), detail=f"p99 {percentile(values, 99):.1f}")
 

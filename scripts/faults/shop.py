@@ -14,7 +14,8 @@ from typing import Self
 import aiohttp
 from scripts.faults.plan import SERVICES
 from scripts.faults.stores import Postgres, RedisServer, send, until
-from scripts.ports import free_port
+
+from testkit.ports import free_port
 
 # Short, so that a run is short. DB_TIMEOUT and the rest bound every wait, as in a cluster.
 _QUICK = {

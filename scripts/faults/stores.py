@@ -20,7 +20,8 @@ from typing import Any
 import psutil
 import psycopg
 from redis import Redis, RedisError
-from scripts.ports import free_port
+
+from testkit.ports import free_port
 
 START_SECONDS = 60.0
 _KEPT_SECONDS = 1.0

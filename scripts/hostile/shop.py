@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import psutil
-from scripts.bench.servers import answers, bench
-from scripts.ports import free_port
-from tests.services.conftest import Postgres
+
+from testkit.ports import free_port
+from testkit.postgres import Postgres
+from testkit.processes import answers, processes
 
 # Short, so that the shapes that never end cost the run a second each; and stores that may be slow under the load.
 TIMES = {
@@ -53,13 +54,13 @@ def _is_calm(line: str) -> bool:
 
 @contextmanager
 def running_shop() -> Iterator[dict[str, Service]]:
-    """The services by name, ready. SystemExit with the output of one that doesn't start."""
-    with tempfile.TemporaryDirectory(prefix="rslice-hostile.") as folder, bench() as processes:
+    """The services by name, ready. StartError with the output of one that doesn't start."""
+    with tempfile.TemporaryDirectory(prefix="rslice-hostile.") as folder, processes() as started:
         postgres = Postgres(Path(folder))
         postgres.create()
         postgres.start()
         try:
-            valkey, _ = processes.valkey()
+            valkey, _ = started.valkey()
             env = TIMES | {"DATABASE_URL": postgres.url("postgres"), "REDIS_URL": f"redis://127.0.0.1:{valkey}/0"}
             services: dict[str, Service] = {}
             for name in ("catalog", "payments", "api"):
@@ -67,8 +68,8 @@ def running_shop() -> Iterator[dict[str, Service]]:
                 peers = {f"{peer.upper()}_URL": service.url for peer, service in services.items()}
                 mine = env | peers | {"PORT": str(port), "HOST": "127.0.0.1", "ADMIN_PORT": "0", "DRAIN_SECONDS": "0"}
                 url = f"http://127.0.0.1:{port}/readyz"
-                process = processes.start([sys.executable, "-m", f"shop_{name}"], partial(answers, url), env=mine)
-                log = max(processes.folder.glob("*.log"), key=lambda path: int(path.stem))
+                process = started.start([sys.executable, "-m", f"shop_{name}"], partial(answers, url), env=mine)
+                log = max(started.folder.glob("*.log"), key=lambda path: int(path.stem))
                 services[name] = Service(name, port, process, log)
             yield services
         finally:

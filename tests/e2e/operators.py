@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-from cluster import Cluster, Object, is_ready, uids, until
+from testkit.live_cluster import Cluster, Object, is_ready, uids, until
 
 SYSTEM = "resilientslice-system"
 DEPLOYMENT = "resilientslice-operator"

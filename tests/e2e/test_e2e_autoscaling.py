@@ -3,7 +3,9 @@
 import time
 
 import pytest
-from cluster import gets, none_failed, sample, service_of, until
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, none_failed, until
 
 pytestmark = pytest.mark.e2e
 

@@ -1,7 +1,9 @@
 """Canaries by hand, with traffic that must not notice."""
 
 import pytest
-from cluster import gets, is_ready, none_failed, restarts, sample, service_of, uids, version_of
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, restarts, uids, version_of
 
 pytestmark = pytest.mark.e2e
 

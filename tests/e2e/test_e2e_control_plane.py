@@ -5,7 +5,9 @@ import contextlib
 
 import operators
 import pytest
-from cluster import gets, none_failed, sample, service_of, uids
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, none_failed, uids
 
 pytestmark = pytest.mark.e2e
 

@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from cluster import gets, is_ready, none_failed, restarts, sample, service_of, uids, until, version_of
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, restarts, uids, until, version_of
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 
 import operators
 import pytest
-from cluster import gets, is_ready, none_failed, orders, sample, service_of, uids, until
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, orders, uids, until
 
 pytestmark = pytest.mark.e2e
 

@@ -1,7 +1,9 @@
 """Calls that aren't declared are refused by the network. Only where the cluster enforces NetworkPolicies at all."""
 
 import pytest
-from cluster import SMALL, is_ready, sample, until
+
+from testkit.files import sample
+from testkit.live_cluster import SMALL, is_ready, until
 
 pytestmark = pytest.mark.isolation
 

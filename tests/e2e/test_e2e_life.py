@@ -4,7 +4,9 @@ import json
 import time
 
 import pytest
-from cluster import gets, none_failed, orders, sample, service_of, until
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, none_failed, orders, until
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,10 @@ import audit
 import operators
 import pytest
 import yaml
-from cluster import LABELS, gets, sample, shrink, until
-from scripts.audit_log import lists, words, writes
+
+from testkit.audit_log import lists, words, writes
+from testkit.files import sample
+from testkit.live_cluster import LABELS, gets, shrink, until
 
 pytestmark = pytest.mark.e2e
 

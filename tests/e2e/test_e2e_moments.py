@@ -7,7 +7,9 @@ some seconds does not reach: what is asserted is that no request is lost, not ho
 import json
 
 import pytest
-from cluster import gets, is_ready, none_failed, sample, service_of, uids, until, version_of
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, uids, until, version_of
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,9 @@ import contextlib
 import time
 
 import pytest
-from cluster import ROOT, gets, is_ready, none_failed, run, sample, service_of, until
+
+from testkit.files import ROOT, sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, run, until
 
 pytestmark = pytest.mark.nodes
 

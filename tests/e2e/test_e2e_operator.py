@@ -9,7 +9,9 @@ import time
 
 import operators
 import pytest
-from cluster import gets, is_ready, none_failed, restarts, sample, service_of, uids, until
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, is_ready, none_failed, restarts, uids, until
 
 pytestmark = pytest.mark.e2e
 

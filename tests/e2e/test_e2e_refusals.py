@@ -6,9 +6,10 @@ import itertools
 import json
 
 import pytest
-from cluster import gets, none_failed, sample, service_of, uids, until, version_of
 
 from resilientslice.render.names import allocate_ports
+from testkit.files import sample, service_of
+from testkit.live_cluster import gets, none_failed, uids, until, version_of
 
 pytestmark = pytest.mark.e2e
 

@@ -4,7 +4,9 @@ import base64
 import copy
 
 import pytest
-from cluster import SMALL, KubectlError, gets, none_failed, orders, sample, service_of, uids, until
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import SMALL, KubectlError, gets, none_failed, orders, uids, until
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,9 @@ import asyncio
 import json
 
 import pytest
-from cluster import KubectlError, gets, none_failed, sample, service_of, uids, until, version_of
+
+from testkit.files import sample, service_of
+from testkit.live_cluster import KubectlError, gets, none_failed, uids, until, version_of
 
 pytestmark = pytest.mark.e2e
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from scripts.ports import free_port
-from tests.kube.pass_world import World
 
 from resilientslice.kube.errors import KubeError
 from resilientslice.kube.kinds import LEASE, Kind, Object
 from resilientslice.kube.session import Session
+from testkit.pass_world import World
+from testkit.ports import free_port
 
 POLICY = Kind("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False)
 BINDING = Kind(POLICY.group, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False)

@@ -1,15 +1,6 @@
 """Edits of the sample shop, and what its status says of the canary."""
 
-import yaml
-from tests.apiserver.conftest import ROOT
-
-
-def sample(name):
-    return yaml.safe_load((ROOT / "samples" / f"{name}.yaml").read_text())
-
-
-def service(document, name):
-    return next(found for found in document["spec"]["services"] if found["name"] == name)
+from testkit.files import service_of
 
 
 async def edit(world, change):
@@ -26,7 +17,7 @@ def weigh(weight):
 
 def tag(name, value):
     def change(document):
-        found = service(document, name)
+        found = service_of(document, name)
         found["image"] = f"{found['image'].rpartition(':')[0]}:{value}"
 
     return change

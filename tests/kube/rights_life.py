@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from scripts.bench_operator.changes import MERGE
-from scripts.bench_operator.simulation import StartError, eventually
-from scripts.bench_operator.stage import Stage
-from tests.apiserver.conftest import ROOT
 
 from resilientslice.kube.kinds import (
     CNPG_CLUSTER,
@@ -22,6 +18,10 @@ from resilientslice.kube.kinds import (
     Kind,
     Object,
 )
+from testkit.files import ROOT
+from testkit.slice_editor import MERGE
+from testkit.stage import Stage
+from testkit.waiting import StartError, eventually
 
 SPACE, NAME = "shop", "shop"
 Status = Mapping[str, Any]

@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 import yaml
-from scripts.audit_log import Asked, counted, lists, writes
-from scripts.bench_operator.many import agents, all_ready, create, many
-from scripts.bench_operator.simulation import eventually
-from scripts.bench_operator.stage import Stage, stage
-from tests.apiserver.conftest import ROOT
 
 from resilientslice.kube.kinds import RESILIENT_SLICE
+from testkit.audit_log import Asked, counted, lists, writes
+from testkit.documents import many
+from testkit.files import ROOT
+from testkit.many_slices import agents, all_ready, create
+from testkit.stage import Stage, stage
+from testkit.waiting import eventually
 
 SLICES = 20
 REST_SECONDS = 22.0
@@ -29,8 +30,8 @@ def documents():
 
 
 @pytest.fixture
-async def at(network):
-    async with stage(answered=False, network=network) as at:
+async def at(programs, network):
+    async with stage(programs, answered=False, network=network) as at:
         with agents(at, SLICES * 2) as key:
             await create(at, documents(), key)
             await all_ready(at, SLICES)

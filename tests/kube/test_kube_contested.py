@@ -1,10 +1,11 @@
 """A field that somebody goes on setting is left to him, and nothing but that field: the slice's own edits go on."""
 
 import pytest
-from tests.kube.pass_edits import edit, sample, service, tag
-from tests.kube.pass_world import writes
+from tests.kube.pass_edits import edit, tag
 
 from resilientslice.kube.kinds import DEPLOYMENT, SERVICE
+from testkit.files import sample, service_of
+from testkit.pass_world import writes
 
 NAME = "shop-api-stable"
 
@@ -96,7 +97,7 @@ async def test_only_the_contested_field_waits(shop, fought):
     assert f"Deployment {NAME}: scaler goes on setting {field}," in message
 
     def more(document):
-        service(document, "api").setdefault("env", []).append({"name": "LATER", "value": "edit"})
+        service_of(document, "api").setdefault("env", []).append({"name": "LATER", "value": "edit"})
 
     await edit(shop, more)
     await shop.settle("shop")
@@ -132,7 +133,7 @@ async def test_another_field_that_is_changed_by_hand_is_taken_back_meanwhile(sho
 
 async def test_another_value_of_the_field_itself_is_a_new_wish_and_tried_at_once_once(shop):
     await fight(shop, {"spec": {"replicas": 7}})
-    await edit(shop, lambda document: service(document, "api").update(replicas=4))
+    await edit(shop, lambda document: service_of(document, "api").update(replicas=4))
     await shop.settle("shop")
     assert (await live(shop))["spec"]["replicas"] == 4
     await set_field(shop, {"spec": {"replicas": 7}})
@@ -145,7 +146,7 @@ async def test_another_value_of_the_field_itself_is_a_new_wish_and_tried_at_once
 
 async def test_who_asks_for_what_the_other_sets_has_no_conflict_left(shop):
     await fight(shop, {"spec": {"replicas": 7}})
-    await edit(shop, lambda document: service(document, "api").update(replicas=7))
+    await edit(shop, lambda document: service_of(document, "api").update(replicas=7))
     await shop.settle("shop")
     shop.now += 700
     await shop.settle("shop")
@@ -169,8 +170,8 @@ async def test_a_field_that_the_slice_no_longer_sets_is_no_conflict(shop):
     """An autoscaler of the slice's own decides from now on."""
 
     def scaled(document):
-        service(document, "api").pop("replicas", None)
-        service(document, "api")["autoscaling"] = {"minReplicas": 2, "maxReplicas": 9}
+        service_of(document, "api").pop("replicas", None)
+        service_of(document, "api")["autoscaling"] = {"minReplicas": 2, "maxReplicas": 9}
 
     await fight(shop, {"spec": {"replicas": 7}})
     await edit(shop, scaled)

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import yaml
-from tests.apiserver.conftest import ROOT
-from tests.kube.pass_world import World, writes
 
 from resilientslice.api.size import MAX_SPEC_BYTES, stored_bytes
 from resilientslice.history.record import STATE_KEY
@@ -18,6 +16,8 @@ from resilientslice.kube.errors import UnreachableError
 from resilientslice.kube.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, EVENT, RESILIENT_SLICE
 from resilientslice.kube.session import Session
 from resilientslice.render.names import LABEL_SLICE
+from testkit.files import ROOT
+from testkit.pass_world import World, writes
 
 STATE = "shop-state"
 

@@ -18,13 +18,14 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
-from scripts.ports import free_port
-from tests.apiserver.conftest import running
-from tests.kube.conftest import Api, until
+from tests.kube.conftest import until
 from tests.kube.test_kube_client import config, slice_
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import CONFIG_MAP, EVENT, LEASE, RESILIENT_SLICE
+from testkit.api_server import ApiServer
+from testkit.ports import free_port
+from testkit.processes import running
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ Start = Callable[..., Started]
 
 
 @pytest.fixture
-def start(api: Api, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start(api: ApiServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setenv("KUBECONFIG", str(api.cluster.kubeconfig))
     with ExitStack() as stack:
 

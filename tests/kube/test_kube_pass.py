@@ -5,9 +5,7 @@ import secrets
 
 import pytest
 import yaml
-from scripts.bench_operator.replica_sets import controlled_by, replica_set
-from tests.kube.pass_edits import canary, edit, sample, service, tag, weigh
-from tests.kube.pass_world import writes
+from tests.kube.pass_edits import canary, edit, tag, weigh
 
 from resilientslice.agent.signing import UnusableKeyError
 from resilientslice.kube.client import KubeClient
@@ -28,13 +26,16 @@ from resilientslice.kube.kinds import (
     SliceKey,
 )
 from resilientslice.kube.session import Session
+from testkit.files import sample, service_of
+from testkit.pass_world import writes
+from testkit.replica_sets import controlled_by, replica_set
 
 LOOK = ("get", "Secret")
 """Nobody tells when a Secret is deleted: one request a store every 50 s."""
 
 
 def more_replicas(document):
-    service(document, "api").update(replicas=5)
+    service_of(document, "api").update(replicas=5)
 
 
 def fail_to_apply(patch, kind, error):
@@ -103,7 +104,7 @@ async def test_a_hundred_promotes_and_the_canary_goes(shop):
 
 
 async def test_the_old_image_again_ends_the_canary_and_its_revision_is_forgotten(shop):
-    before = service(shop.document, "payments")["image"].rpartition(":")[2]
+    before = service_of(shop.document, "payments")["image"].rpartition(":")[2]
     await edit(shop, tag("payments", "2"))
     await edit(shop, weigh(30))
     await shop.settle("shop")
@@ -258,7 +259,7 @@ async def test_a_service_that_old_pods_call_outlives_them_also_over_a_restart(sh
 async def test_a_port_that_moves_without_a_canary_section_is_moved_by_one_and_back_to_rest(shop):
     def change(document):
         document["spec"].pop("canary", None)
-        service(document, "payments")["port"] = 9191
+        service_of(document, "payments")["port"] = 9191
 
     shop.stuck = {"shop-payments-canary"}
     await edit(shop, change)
@@ -280,7 +281,7 @@ async def test_a_change_of_replicas_takes_nothing_from_a_live_canary(shop):
     await edit(shop, tag("payments", "2"))
     await edit(shop, weigh(50))
     await shop.settle("shop")
-    await edit(shop, lambda document: service(document, "payments").update(replicas=4))
+    await edit(shop, lambda document: service_of(document, "payments").update(replicas=4))
     for _ in range(3):
         await shop.reconcile("shop")
         assert ((await canary(shop))["weight"], (await canary(shop))["phase"]) == (50, "Progressing")
@@ -394,7 +395,7 @@ def claim(namespace, store="postgres"):
 async def test_suspended_nothing_is_touched(shop):
     def change(document):
         document["spec"]["suspend"] = True
-        service(document, "api")["replicas"] = 9
+        service_of(document, "api")["replicas"] = 9
 
     await edit(shop, change)
     made = writes(await shop.reconcile("shop"))
@@ -445,12 +446,12 @@ async def test_a_decision_that_was_pushed_and_never_stored_is_made_again(shop):
 
 async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop):
     def scaled(document):
-        service(document, "api").pop("replicas", None)
-        service(document, "api")["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
+        service_of(document, "api").pop("replicas", None)
+        service_of(document, "api")["autoscaling"] = {"minReplicas": 2, "maxReplicas": 6}
 
     def fixed(document):
-        service(document, "api").pop("autoscaling")
-        service(document, "api")["replicas"] = 4
+        service_of(document, "api").pop("autoscaling")
+        service_of(document, "api")["replicas"] = 4
 
     async def replicas():
         return (await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable"))["spec"]["replicas"]
@@ -466,7 +467,7 @@ async def test_replicas_are_handed_to_the_autoscaler_and_back_without_a_dip(shop
 
 
 def fewer_replicas(document):
-    service(document, "api").update(replicas=1)
+    service_of(document, "api").update(replicas=1)
 
 
 def more_proxies(document):
@@ -564,7 +565,7 @@ async def test_a_right_that_is_missing_is_said_and_the_rest_serves(shop, api):
     for obj in (rules, binding):
         api.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(obj))
 
-    await edit(shop, lambda document: service(document, "api").update(replicas=3))
+    await edit(shop, lambda document: service_of(document, "api").update(replicas=3))
     async with Impersonating(api.login, name) as session:
         shop.client = KubeClient(session)
         shop.restart()

@@ -5,12 +5,12 @@ import base64
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.kube.agents_world import AgentsWorld, agents_world
 from tests.kube.conftest import until
-from tests.kube.pass_world import writes
 
 from resilientslice.envoys import UnusableKeyError
 from resilientslice.envoys.keys import signing_keys
+from testkit.agents_world import AgentsWorld, agents_world
+from testkit.pass_world import writes
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def test_a_slice_is_ready_once_its_envoys_have_found_its_pods(world):
     one.found = two.found = found
     asking = asyncio.create_task(world.speaking.run())
     try:
-        await until(lambda: world.woken == [world.key], "they are asked again within a second or two")
+        await until(lambda: world.woken == [world.own_key], "they are asked again within a second or two")
     finally:
         asking.cancel()
     await world.reconcile("minimal")

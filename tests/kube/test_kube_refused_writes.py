@@ -5,11 +5,9 @@ import contextlib
 from dataclasses import replace
 
 import pytest
-from scripts.ports import free_port
 from tests.kube.admission import Admission, certificate, denying, failing, hanging, serving
 from tests.kube.conftest import FAR
-from tests.kube.pass_edits import edit, sample, service
-from tests.kube.pass_world import writes
+from tests.kube.pass_edits import edit
 from tests.kube.test_kube_pass import fail_to_apply, more_replicas
 
 from resilientslice.kube.errors import ForbiddenError, KubeError, UnreachableError
@@ -23,6 +21,9 @@ from resilientslice.kube.kinds import (
     SERVICE,
     STATEFUL_SET,
 )
+from testkit.files import sample, service_of
+from testkit.pass_world import writes
+from testkit.ports import free_port
 
 CANNOT = 'User "system:admin" cannot deploy on Fridays; is forbidden: exceeded quota: of patience'
 """A policy's own words."""
@@ -183,7 +184,7 @@ async def test_a_removal_that_is_refused_is_said(shop, admission):
 
 async def test_a_revision_that_is_refused_is_said(shop, admission):
     async with admission.policy(CONTROLLER_REVISION, CANNOT):
-        await edit(shop, lambda document: service(document, "payments").update(image="example.org/shop/payments:9"))
+        await edit(shop, lambda document: service_of(document, "payments").update(image="example.org/shop/payments:9"))
         for _ in range(3):
             try:
                 await shop.reconcile("shop")

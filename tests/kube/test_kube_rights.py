@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 from scripts import chart
-from scripts.audit_log import Asked
-from scripts.bench_operator.many import agents, create
-from scripts.bench_operator.stage import Limits, Stage, stage
 from tests.kube.rights_life import NAME, SPACE, Life, cnpg_crd, ready, shop
+
+from testkit.audit_log import Asked
+from testkit.many_slices import agents, create
+from testkit.stage import Limits, Stage, stage
 
 Right = tuple[str, str, str]
 """Group, resource, verb."""
@@ -73,9 +74,9 @@ def words(rights: Iterable[Right]) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-async def test_every_right_is_used_and_none_is_missing(network):
+async def test_every_right_is_used_and_none_is_missing(programs, network):
     limits = Limits("---\n".join([roles({}, SPACE), cnpg_crd()]), arguments=[f"--lease-namespace={chart.NAMESPACE}"])
-    async with stage(answered=False, limits=limits, network=network) as at:
+    async with stage(programs, answered=False, limits=limits, network=network) as at:
         life = Life(at)
         with agents(at, 4) as key:
             await create(at, [shop()], key)
@@ -90,14 +91,14 @@ async def test_every_right_is_used_and_none_is_missing(network):
     assert words(found - given()) == [], "given by something else than the chart's roles"
 
 
-async def test_limited_to_namespaces_it_misses_no_right_either(network):
+async def test_limited_to_namespaces_it_misses_no_right_either(programs, network):
     """With the admission plugin that guards owner references, which some distributions turn on."""
     limits = Limits(
         roles({"namespaces": [SPACE, "team-a"]}, SPACE, "team-a"),
         arguments=[f"--lease-namespace={chart.NAMESPACE}", f"--namespace={SPACE}", "--namespace=team-a"],
         flags=[f"--enable-admission-plugins={OWNERS}"],
     )
-    async with stage(answered=False, limits=limits, network=network) as at:
+    async with stage(programs, answered=False, limits=limits, network=network) as at:
         life = Life(at)
         with agents(at, 4) as key:
             await create(at, [shop()], key)

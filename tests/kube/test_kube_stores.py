@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import yaml
-from tests.apiserver.conftest import ROOT
-from tests.kube.pass_world import World, writes
 
 from resilientslice.kube.kinds import EVENT, POD, SECRET, STATEFUL_SET, VOLUME_CLAIM
 from resilientslice.kube.session import Session
 from resilientslice.stores.volume_claims import GROWTH_SECONDS
+from testkit.files import ROOT
+from testkit.pass_world import World, writes
 
 CLAIM = "data-shop-postgres-0"
 LOOK = ("get", "Secret")

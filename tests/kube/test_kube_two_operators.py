@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from tests.kube.pass_edits import sample
-from tests.kube.pass_world import FakeAgents, World, writes
 
 from resilientslice.controller.build import assemble
 from resilientslice.controller.deciding import Settings
@@ -17,6 +15,9 @@ from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, LEASE, Obje
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.render.images import Images
+from testkit.files import sample
+from testkit.pass_world import World, writes
+from testkit.played_agents import PlayedAgents
 
 NAME, STATE = "minimal", "minimal-state"
 OLD, NEW = Images(agent="agent:1"), Images(agent="agent:2")
@@ -42,7 +43,7 @@ class Installation(World):
         return f"{self.namespace}/{self.lease}" if self.lease else ""
 
     def restart(self, agents=None):
-        self.agents = FakeAgents()
+        self.agents = PlayedAgents()
         self.slices = Slices(on_change=lambda key: None)
         self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
         self.reconciler = assemble(

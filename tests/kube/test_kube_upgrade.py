@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.apiserver.conftest import ROOT
 from tests.kube.conftest import FAR, until
-from tests.kube.pass_world import FakeAgents
 
 from resilientslice.controller.build import assemble
 from resilientslice.controller.deciding import Settings
@@ -29,6 +27,8 @@ from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.images import Images
 from resilientslice.render.names import LABEL_SLICE, proxy_name
 from resilientslice.workqueue.queue import WorkQueue
+from testkit.files import ROOT
+from testkit.played_agents import PlayedAgents
 
 SLICES, PLACES = 10, 3
 NAMES = [f"s{number}" for number in range(SLICES)]
@@ -97,7 +97,7 @@ def _agent(obj: Object) -> str:
 
 
 @dataclass
-class Pods(FakeAgents):
+class Pods(PlayedAgents):
     """There is a proxy of each slice, which acknowledges everything."""
 
     digests: dict[SliceKey, str] = field(default_factory=dict)

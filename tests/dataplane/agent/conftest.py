@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from scripts.ports import free_port
 
 from resilientslice.agent.client import AgentClient
+from testkit.ports import free_port
 
 START_SECONDS = 90.0
 ADS = {"ads": {}, "resource_api_version": "V3"}

@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
-from kindcluster import daemon, docker, images, kubeconfig, modules, nodeimage
-from kindcluster.places import AUDIT, MANIFESTS, NETWORK_POLICIES, PREFIX, Cluster
+from kindcluster import daemon, docker, images, modules, nodeimage
+from kindcluster.places import AUDIT, MANIFESTS, NETWORK_POLICIES, Cluster
 from kindcluster.programs import Programs
 from kindcluster.words import ClusterError, say
+from testkit import disposable
+from testkit.disposable import CLUSTER_PREFIX
 
 READY_SECONDS = 180
 AUDIT_POLICY = "/etc/kubernetes/audit"
@@ -154,7 +156,7 @@ def down(cluster: Cluster, cache: Path) -> None:
         if programs.nodes():
             say(f"removing the cluster {cluster.name}")
             programs.run_kind("delete", "cluster", f"--name={cluster.name}")
-        others = [name for name in programs.run_kind("get", "clusters").split() if name.startswith(PREFIX)]
+        others = [name for name in programs.run_kind("get", "clusters").split() if name.startswith(CLUSTER_PREFIX)]
     else:
         say("Docker does not run, and so no cluster")
     cluster.kubeconfig.unlink(missing_ok=True)
@@ -223,7 +225,7 @@ def _create(programs: Programs, configuration: Mapping[str, Any]) -> None:
 
 def _mark(cluster: Cluster) -> None:
     path = cluster.kubeconfig
-    marked = kubeconfig.marked(yaml.safe_load(path.read_text()))
+    marked = disposable.marked(yaml.safe_load(path.read_text()))
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(marked, sort_keys=False))
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from testkit.disposable import CLUSTER_PREFIX
+
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parents[1]
 TOOLS = HERE / "tools"
@@ -15,8 +17,6 @@ NETWORK_POLICIES = HERE / "network-policies.yaml"
 """Where kindnetd, which enforces them in plain kind, can't be had."""
 AUDIT = HERE / "audit"
 OUTPUT = ROOT / "build" / "kind"
-PREFIX = "resilientslice-"
-"""Of every cluster made here; kind puts `kind-` before it in the names of a kubeconfig."""
 DEFAULT = "e2e"
 
 
@@ -29,7 +29,7 @@ class Cluster:
     @classmethod
     def named(cls, environ: Mapping[str, str]) -> "Cluster":
         """Named by CLUSTER, so that two checkouts on one machine needn't share one."""
-        return cls(PREFIX + (environ.get("CLUSTER") or DEFAULT))
+        return cls(CLUSTER_PREFIX + (environ.get("CLUSTER") or DEFAULT))
 
     @property
     def context(self) -> str:
@@ -39,7 +39,7 @@ class Cluster:
     def kubeconfig(self) -> Path:
         """In the checkout, `build/kind/kubeconfig`, or `build/kind/NAME.kubeconfig` for a cluster named by CLUSTER. The
         user's own ~/.kube/config is never touched."""
-        own = self.name.removeprefix(PREFIX)
+        own = self.name.removeprefix(CLUSTER_PREFIX)
         return OUTPUT / ("kubeconfig" if own == DEFAULT else f"{own}.kubeconfig")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from scripts.ports import free_port
+from testkit.ports import free_port
 
 
 @dataclass

@@ -8,8 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.bench_operator.controlplane import ControlPlane, control_plane
-from scripts.ports import free_port
+from scripts.build_apiserver import built
 from tests.kube.chaos.api import MIRRORED, NAMESPACE, Api, ApiError, Mirror, Object
 from tests.kube.chaos.asked import Asked
 from tests.kube.chaos.clock import FairClock
@@ -18,6 +17,9 @@ from tests.kube.chaos.kubelet import Kubelet
 from tests.kube.chaos.operators import Operators
 from tests.kube.chaos.stateful import FIXED, GROWS, Autoscalers, Collector, StatefulSets
 from tests.kube.chaos.workloads import Deployments
+
+from testkit.control_plane import ControlPlane, control_plane
+from testkit.ports import free_port
 
 SLOW_SECONDS = 0.5
 """A pass writes dozens of objects one after the other: an API server that needs longer for one is a hindrance."""
@@ -105,7 +107,7 @@ async def world(seed: int, network: str, folder: Path) -> AsyncIterator[World]:
     """`seed` is for the timing of what is played; `network` the first two bytes of pods' addresses."""
     rng = random.Random(f"{seed} timing")
     async with AsyncExitStack() as stack:
-        plane = stack.enter_context(control_plane())
+        plane = stack.enter_context(control_plane(built()))
         fair = stack.enter_context(FairClock())
         api = await stack.enter_async_context(Api(plane.kubeconfig, "kube-controller-manager"))
         mirror = Mirror(api)

@@ -5,16 +5,13 @@ The operator's own parts are real: fleet, agents, reconciler, over TCP. Only the
 
 import base64
 import copy
-import importlib.util
 import json
 import random
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from aiohttp import web
@@ -30,6 +27,7 @@ from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
 from resilientslice.kube.kinds import WATCHED_KINDS, Object, SliceKey
 from resilientslice.kube.slices import Slices
+from testkit.fake_agents import FakeAgent, FakeAgents
 
 DIGESTS = ["", "a" * 64, "A" * 64, "short", 7, None]
 NUMBERS: list[Any] = [0, 1, -1, True, 1 << 52, 1 << 53, 1 << 63, 1 << 80, 1.5, -0.0, 1e308, "1", None, [], {}, "NaN"]
@@ -69,19 +67,6 @@ RAW = [
     b"[" * 9000,
     b'"' + b'\\"' * 9999,
 ]
-
-
-def module_of(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    return made
-
-
-FAKES = module_of("fake_agents_of_hostiles", Path(__file__).parents[1] / "envoys" / "fake_agents.py")
 
 
 @dataclass
@@ -257,7 +242,7 @@ class World:
         return work
 
 
-class Counted(FAKES.FakeAgent):  # type: ignore[misc,name-defined]
+class Counted(FakeAgent):
     """Honest until `hostile` is set."""
 
     hostile: Hostile | None = None
@@ -284,9 +269,9 @@ async def world(client: Any, folder: Path) -> AsyncIterator[tuple[World, str]]:
     key = new_key()
     (folder / "current").write_text(key)
     failures = AgentFailures(None)
-    async with FAKES.FakeAgents(4, folder) as fakes, Fleet(failures.failed) as fleet:
+    async with FakeAgents(4, folder) as fakes, Fleet(failures.failed) as fleet:
         for address, fake in fakes.agents.items():
-            guard = Guard(fakes._ring, fake.uid, fakes._metrics)
+            guard = Guard(fakes._ring, fake.uid, fakes.metrics)
             fakes.agents[address] = Counted(fake.name, fake.uid, guard)
         port = int(next(iter(fakes.agents)).rpartition(":")[2])
         yield World(client, fakes, fleet, failures, port), key

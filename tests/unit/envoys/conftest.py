@@ -1,15 +1,9 @@
 """Fake agents, and a fleet that knows them as one slice."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_agents import FakeAgents
-
 from resilientslice.envoys import AgentPod, Fleet, SigningKeys, new_key
+from testkit.fake_agents import FakeAgents
 
 KEY = ("shop", "shop")
 

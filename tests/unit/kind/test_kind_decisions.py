@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kindcluster import archives, cluster, daemon, debian, images, kubeconfig, modules, nodeimage
+from kindcluster import archives, cluster, daemon, debian, images, modules, nodeimage
 from kindcluster.places import TOOLS, Cluster
 from kindcluster.words import ClusterError
+
+from testkit import disposable
 
 ROOT = Path(__file__).resolve().parents[3]
 KIND_KUBECONFIG = {
@@ -37,12 +39,12 @@ def test_a_cluster_is_named_with_our_prefix_and_never_uses_the_users_kubeconfig(
 
 class TestMark:
     def test_a_marked_kubeconfig_is_disposable(self) -> None:
-        assert not kubeconfig.is_disposable(KIND_KUBECONFIG)
-        assert kubeconfig.is_disposable(kubeconfig.marked(KIND_KUBECONFIG))
+        assert not disposable.is_disposable(KIND_KUBECONFIG)
+        assert disposable.is_disposable(disposable.marked(KIND_KUBECONFIG))
 
     def test_marking_twice_is_marking_once(self) -> None:
-        once = kubeconfig.marked(KIND_KUBECONFIG)
-        assert kubeconfig.marked(once) == once
+        once = disposable.marked(KIND_KUBECONFIG)
+        assert disposable.marked(once) == once
 
     def test_what_others_wrote_stays(self) -> None:
         other = {"name": "example.org/x", "extension": {"a": 1}}
@@ -52,7 +54,7 @@ class TestMark:
                 {"name": "kind-resilientslice-e2e", "cluster": {"server": "https://127.0.0.1:1", "extensions": [other]}}
             ],
         }
-        assert other in kubeconfig.marked(config)["clusters"][0]["cluster"]["extensions"]
+        assert other in disposable.marked(config)["clusters"][0]["cluster"]["extensions"]
 
     @pytest.mark.parametrize(
         "change",
@@ -66,12 +68,12 @@ class TestMark:
         ],
     )
     def test_anything_else_is_not(self, change: dict) -> None:
-        assert not kubeconfig.is_disposable({**kubeconfig.marked(KIND_KUBECONFIG), **change})
+        assert not disposable.is_disposable({**disposable.marked(KIND_KUBECONFIG), **change})
 
     def test_a_mark_that_says_no_is_none(self) -> None:
-        config = kubeconfig.marked(KIND_KUBECONFIG)
+        config = disposable.marked(KIND_KUBECONFIG)
         config["clusters"][0]["cluster"]["extensions"][0]["extension"]["disposable"] = False
-        assert not kubeconfig.is_disposable(config)
+        assert not disposable.is_disposable(config)
 
 
 class TestNodes:

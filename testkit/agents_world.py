@@ -2,18 +2,12 @@
 slice's Secret by itself, as the kubelets of two nodes would bring it."""
 
 import base64
-import importlib.util
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import yaml
-from tests.apiserver.conftest import ROOT
-from tests.kube.pass_world import World
-
+from resilientslice.agent.guard import Guard
 from resilientslice.agent.keys import KeyRing
 from resilientslice.envoys import Fleet
 from resilientslice.envoys.agents import FleetAgents
@@ -22,27 +16,17 @@ from resilientslice.envoys.keys import AgentKeys
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import EVENT, POD, RESILIENT_SLICE, SECRET, Object, SliceKey
 from resilientslice.kube.session import Session
+from testkit.fake_agents import FakeAgent, FakeAgents
+from testkit.files import sample
+from testkit.pass_world import World
 
-FAKES = ROOT / "tests" / "unit" / "envoys" / "fake_agents.py"
 NAME = "minimal"
 SECRET_NAME = "minimal-agent-key"
 
 
-def fake_agents() -> ModuleType:
-    """The module of the fleet's own tests."""
-    spec = importlib.util.spec_from_file_location("fake_agents_of_the_fleet", FAKES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 class AgentsWorld(World):
     document: Object
-    fakes: Any
-    """By their addresses: see the module `fake_agents`."""
+    fakes: FakeAgents
     fleet: Fleet
     folder: Path
 
@@ -54,15 +38,15 @@ class AgentsWorld(World):
         self.speaking = FleetAgents(
             secrets, self.fleet, term=lambda: self.term, check=lambda: None, wake=self.woken.append, port=port
         )
-        self.fleet.forget(self.key)
+        self.fleet.forget(self.own_key)
         self.restart(self.speaking)
 
     @property
-    def key(self) -> SliceKey:
+    def own_key(self) -> SliceKey:
         return SliceKey(self.namespace, NAME)
 
     @property
-    def agents_(self) -> list[Any]:
+    def agents_(self) -> list[FakeAgent]:
         return list(self.fakes.agents.values())
 
     async def secret(self) -> Object:
@@ -87,7 +71,7 @@ class AgentsWorld(World):
     async def look(self) -> bool:
         """The agents are asked, as they are every few seconds; whether a pass was asked for because of it."""
         self.woken.clear()
-        await self.speaking._poll(self.key, self.speaking._known[self.key])
+        await self.speaking._poll(self.own_key, self.speaking._known[self.own_key])
         return bool(self.woken)
 
     async def ask_for_rotation(self, value: str) -> None:
@@ -101,7 +85,7 @@ class AgentsWorld(World):
         found = await self.others.list_all(EVENT, self.namespace)
         return [event for event in found if event["reason"] == reason]
 
-    async def _mounted(self, module: ModuleType) -> None:
+    async def mount(self) -> None:
         """Each agent's guard is of its pod and its mounted folder."""
         pods = {
             pod["status"]["podIP"]: pod["metadata"]["uid"] for pod in await self.others.list_all(POD, self.namespace)
@@ -109,7 +93,7 @@ class AgentsWorld(World):
         for number, (address, fake) in enumerate(self.fakes.agents.items()):
             (self.folder / str(number)).mkdir(exist_ok=True)
             ring = KeyRing(self.folder / str(number))
-            fake.guard = module.Guard(ring, pods[address.rpartition(":")[0]], self.fakes._metrics)
+            fake.guard = Guard(ring, pods[address.rpartition(":")[0]], self.fakes.metrics)
 
 
 @asynccontextmanager
@@ -118,10 +102,9 @@ async def agents_world(
 ) -> AsyncIterator[AgentsWorld]:
     """Up and at rest. `secret`: one that is there before the operator, and not its own."""
     log: list[tuple[str, str]] = []
-    module = fake_agents()
     async with (
-        Session(login, observe=lambda verb, kind, status, seconds: log.append((verb, kind))) as session,
-        module.FakeAgents(2, folder) as fakes,
+        Session(login, observe=lambda verb, kind, *_: log.append((verb, kind))) as session,
+        FakeAgents(2, folder) as fakes,
         Fleet() as fleet,
     ):
         made = AgentsWorld(session, others, namespace, log)
@@ -129,11 +112,11 @@ async def agents_world(
         made.start()
         if secret is not None:
             await others.create({**secret, "metadata": {**secret["metadata"], "namespace": namespace}})
-        made.document = yaml.safe_load((ROOT / "samples" / "minimal.yaml").read_text())
+        made.document = sample(NAME)
         await made.apply(made.document)
         await made.reconcile(NAME)
         await made.control()
-        await made._mounted(module)
+        await made.mount()
         await made.deliver(0, 1)
         await made.settle(NAME)
         made.now += 60  # the Secret may be read again

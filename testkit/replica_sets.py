@@ -1,4 +1,4 @@
-"""What a Deployment's controller puts between it and its pods."""
+"""What a Deployment's controller puts between it and its pods: owner references are followed through it."""
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError

@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Any
 
-from scripts.bench.slices import plain
+from testkit.envoy_bootstraps import answering
 
 STABLE, CANARY = "127.78.0.1", "127.78.0.2"
 DNS_HOST = "127.78.0.53"
@@ -73,13 +73,9 @@ def backends() -> dict[str, Any]:
     """A bootstrap of an Envoy that answers for every service, on one address a track, with the track's name."""
     listeners = []
     for track, host in (("stable", STABLE), ("canary", CANARY)):
-        bootstrap, _ = plain([])
+        bootstrap, _ = answering(f"track={track}")
         (listener,) = bootstrap["static_resources"]["listeners"]
         listener["name"] = track
         listener["address"]["socket_address"] |= {"address": host, "port_value": SERVICE_PORT}
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        route = manager["route_config"]["virtual_hosts"][0]["routes"][0]
-        del route["route"]
-        route["direct_response"] = {"status": 200, "body": {"inline_string": f"track={track}"}}
         listeners.append(listener)
     return {"static_resources": {"listeners": listeners}}

@@ -1,4 +1,4 @@
-"""`python -m scripts.bench_operator.fakes`: the agents of many pods in one process, each with an address of its own.
+"""`python -m testkit.fake_agent_process`: the agents of many pods in one process, each with an address of its own.
 
 Standard input tells which pod has which address: a line `ADDRESS UID` each. Ends when it does.
 """
@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 
 from aiohttp import web
-from scripts.bench_operator.simulation import fake_address
-from tests.unit.envoys.fake_agents import FakeAgent
 
 from resilientslice.agent.guard import Guard
 from resilientslice.agent.keys import KeyRing
 from resilientslice.agent.metrics import AgentMetrics
 from resilientslice.render.names import AGENT_PORT
+from testkit.fake_agents import FakeAgent, fake_address
 
 
 class Fakes:
@@ -53,7 +52,7 @@ async def serve(network: str, count: int, key_dir: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench_operator.fakes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m testkit.fake_agent_process", description=__doc__)
     parser.add_argument("--network", required=True, help="first two bytes of all addresses: 127.80")
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--key-dir", type=Path, required=True, help="folder with the file `current`")

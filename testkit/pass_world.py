@@ -1,16 +1,15 @@
-"""A cluster in miniature on the real API server: it plays controllers and Envoys, and counts our requests."""
+"""A cluster in miniature on a real API server, where passes of the operator run one at a time, when they are asked for.
+
+It plays controllers, tells what watches would have told, and counts the operator's requests.
+"""
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from scripts.bench_operator.replica_sets import controlled_by, replica_set
-
-from resilientslice.api.slice import ResilientSlice
 from resilientslice.controller.build import assemble
 from resilientslice.controller.slice_state import SliceState
-from resilientslice.envoys.port import Agents, Epoch, KeyNews, Seen
-from resilientslice.kube.cache import Children, ProxyPod
+from resilientslice.envoys.port import Agents
+from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import (
@@ -25,68 +24,11 @@ from resilientslice.kube.kinds import (
 )
 from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
-from resilientslice.planning.observed import Proxies, Refusal
-from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import LABEL_SLICE
+from testkit.played_agents import PlayedAgents
+from testkit.replica_sets import controlled_by, replica_set
 
 WRITES = frozenset({"apply", "create", "delete", "patch", "patch_status", "update"})
-
-
-@dataclass
-class FakeAgents:
-    """Envoys that take what they are handed, unless told otherwise."""
-
-    refuse: str = ""
-    """Words with which every Envoy refuses what it is handed from now on."""
-    refuses: Callable[[ProxyPod, EnvoyConfig], str] = lambda pod, config: ""
-    """Words with which the Envoy of a pod refuses a configuration."""
-    deaf: bool = False
-    pods: dict[SliceKey, Sequence[ProxyPod]] = field(default_factory=dict)
-    running: dict[SliceKey, dict[str, str]] = field(default_factory=dict)
-    """By the pod's name: digest of what its Envoy runs."""
-    refused: dict[SliceKey, tuple[Refusal, ...]] = field(default_factory=dict)
-    pushed: list[EnvoyConfig] = field(default_factory=list)
-    active: int | None = 0
-    hostless: frozenset[str] = frozenset()
-    awaited: list[SliceKey] = field(default_factory=list)
-    """Slices whose Envoys were to be asked again, each time."""
-
-    async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
-        self.pods[key] = pods
-
-    async def tend_key(self, key: SliceKey, slice_: ResilientSlice, rotation: str, now: float) -> KeyNews:
-        return KeyNews()
-
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
-        pods = [pod for pod in self.pods.get(key, ()) if not pod.deleting]
-        names = frozenset(pod.name for pod in pods)
-        acked = {name: digest for name, digest in self.running.get(key, {}).items() if name in names}
-        refused = tuple(refusal for refusal in self.refused.get(key, ()) if refusal.instance in names)
-        proxies = Proxies(len(names), acked, refused, instances=names)
-        return Seen(proxies, active=self.active, hostless=self.hostless)
-
-    def look_again(self, key: SliceKey) -> None:
-        self.awaited.append(key)
-
-    async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
-        self.pushed.append(config)
-        if not self.deaf:
-            for pod in self.pods.get(key, ()):
-                self._hand(key, pod, config)
-        return 1, len(self.pushed)
-
-    def _hand(self, key: SliceKey, pod: ProxyPod, config: EnvoyConfig) -> None:
-        about = (pod.name, config.digest)
-        kept = tuple(known for known in self.refused.get(key, ()) if (known.instance, known.digest) != about)
-        words = self.refuse or self.refuses(pod, config)
-        if words:
-            self.refused[key] = (*kept, Refusal(pod.name, config.digest, words))
-        else:
-            self.refused[key] = kept
-            self.running.setdefault(key, {})[pod.name] = config.digest
-
-    def forget(self, key: SliceKey) -> None:
-        self.pods.pop(key, None)
 
 
 class World:
@@ -99,7 +41,7 @@ class World:
         self._session = session
         self.log = log
         """Verb and kind of each request of the operator."""
-        self.agents = FakeAgents()
+        self.agents = PlayedAgents()
         self.now = 1_800_000_000.0
         self.deadline: float | None = None
         self.stuck: set[str] = set()
@@ -114,8 +56,8 @@ class World:
 
     def restart(self, agents: Agents | None = None) -> None:
         """The operator's process ends, and another one starts with empty hands."""
-        self.slices = Slices(on_change=lambda key: None)
-        self.children = Children(on_change=lambda key: None, shape=noted, namespaces=(self.namespace,))
+        self.slices = Slices(on_change=lambda _: None)
+        self.children = Children(on_change=lambda _: None, shape=noted, namespaces=(self.namespace,))
         self.reconciler = assemble(
             self.client,
             self.slices,
@@ -164,6 +106,7 @@ class World:
     async def settle(self, name: str, *, seconds: float = 2.0) -> None:
         """Controllers and passes take turns until nothing was written for that long and nothing more is waited for."""
         until = self.now + seconds
+        made: list[tuple[str, str]] = []
         for _ in range(90):
             made = await self.reconcile(name)
             acted = await self.control()

@@ -1,14 +1,10 @@
-"""Many agents in one process, each with an address of 127.0.0.0/8 of its own, all with one port and one slice's key.
+"""Agents that answer for Envoys which aren't there, each with an address of 127.0.0.0/8 of its own and one slice's key.
 
-`python tests/unit/envoys/fake_agents.py --count 2000 --port 9903 --key-dir FOLDER` prints a JSON object a line,
-`{"name", "uid", "address"}`, and serves until it is ended. Requests are judged by the agent's own guard, so what a real
-agent would refuse is refused here too. A push is accepted at once.
+Requests are judged by the agent's own guard, so what a real agent would refuse is refused here too. A push is accepted
+at once.
 """
 
-import argparse
 import asyncio
-import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +88,7 @@ class FakeAgents:
     def __init__(self, count: int, key_dir: Path, port: int = 0) -> None:
         self._count, self._port = count, port
         self._ring = KeyRing(key_dir)
-        self._metrics = AgentMetrics()
+        self.metrics = AgentMetrics()
         self.agents: dict[str, FakeAgent] = {}
 
     async def __aenter__(self) -> "FakeAgents":
@@ -103,7 +99,7 @@ class FakeAgents:
         for number in range(1, self._count + 1):
             address = f"{'.'.join(str(byte) for byte in (FIRST + number).to_bytes(4, 'big'))}:{port}"
             uid = f"uid-{number}"
-            self.agents[address] = FakeAgent(f"fake-{number}", uid, Guard(self._ring, uid, self._metrics))
+            self.agents[address] = FakeAgent(f"fake-{number}", uid, Guard(self._ring, uid, self.metrics))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,18 +111,6 @@ class FakeAgents:
         return await self.agents[f"{host}:{port}"].serve(request)  # type: ignore[arg-type]
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--key-dir", type=Path, required=True, help="folder with the file current")
-    values = parser.parse_args()
-    async with FakeAgents(values.count, values.key_dir, values.port) as fakes:
-        for address, agent in fakes.agents.items():
-            sys.stdout.write(json.dumps({"name": agent.name, "uid": agent.uid, "address": address}) + "\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+def fake_address(network: str, number: int) -> str:
+    """Of the pod with that number, from 1. `network`: its first two bytes."""
+    return f"{network}.{number // 250}.{number % 250 + 1}"

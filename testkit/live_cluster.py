@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from tests.e2e.reading import reader
 
 from resilientslice.demo.load import Background, Client, Request, Tally
+from resilientslice.kube.kinds import Object
+from testkit.api_reader import reader
+from testkit.files import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = ROOT / ".venv" / "bin" / "kubectl"
 SMALL = {"requests": {"cpu": "40m"}}
 """Of every container: a node for tests has as many processors as its machine, and requests reserve them."""
@@ -41,7 +42,6 @@ print(answer.read().decode())
 sys.exit(answer.status != 200)
 """
 
-Object = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -49,9 +49,9 @@ class KubectlError(AssertionError):
     """kubectl ended with something else than 0; the message is what it said."""
 
 
-async def until(probe: Callable[[], Awaitable[T]], what: str, seconds: float) -> T:
+async def until(probe: Callable[[], Awaitable[T | None]], what: str, seconds: float) -> T:
     """Ask until the answer is truthy and return it. AssertionError with the last answer when it takes too long."""
-    last: Any = None
+    last: T | None = None
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -114,7 +114,7 @@ class Cluster:
 
     async def node_address(self) -> str:
         nodes = await self.list("nodes", "default")
-        return next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
+        return str(next(a["address"] for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP"))
 
     async def signal(self, number: int, process: str, pod: Object | None = None) -> None:
         """Send a signal to the oldest process of a name, in a pod or on the node itself. From outside, since
@@ -297,16 +297,7 @@ def shrink(spec: Object) -> None:
 
 
 def _patient(policy: Object) -> Object:
-    return policy | PATIENCE | {"retries": policy.get("retries", {}) | PATIENT_RETRIES}
-
-
-def sample(name: str) -> Object:
-    document: Object = yaml.safe_load((ROOT / "samples" / f"{name}.yaml").read_text())
-    return document
-
-
-def service_of(document: Object, name: str) -> Object:
-    return next(service for service in document["spec"]["services"] if service["name"] == name)
+    return {**policy, **PATIENCE, "retries": {**policy.get("retries", {}), **PATIENT_RETRIES}}
 
 
 def version_of(image: str, version: str) -> str:

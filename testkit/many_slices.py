@@ -1,19 +1,17 @@
-"""Many small slices, whose agents are one process: what they are made of, and when they are done."""
+"""Many small slices on a stage, whose agents are one process: how they are made, and when they are done."""
 
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from scripts.bench.servers import processor_seconds
-from scripts.bench_operator.simulation import eventually
-from scripts.bench_operator.stage import Stage, piped
-
 from resilientslice.envoys import new_key
 from resilientslice.kube.kinds import RESILIENT_SLICE, SECRET, Object
 from resilientslice.render.names import agent_key_name
+from testkit.processes import piped, processor_seconds
+from testkit.stage import Stage
+from testkit.waiting import eventually
 
-NAMESPACES = 10
 AT_ONCE = 8
 MEGABYTE = 1 << 20
 SETTLE_SECONDS = 1800.0
@@ -27,22 +25,9 @@ def agents(at: Stage, count: int) -> Iterator[str]:
     key_dir.mkdir(mode=0o700)
     (key_dir / "current").write_text(key)
     arguments = ["--network", at.network, "--count", str(count), "--key-dir", str(key_dir)]
-    with piped(["scripts.bench_operator.fakes", *arguments]) as fakes:
+    with piped(["testkit.fake_agent_process", *arguments]) as fakes:
         at.simulation.attach(fakes, at.network)
         yield key
-
-
-def many(number: int) -> Object:
-    """One of the many: the least that is a slice, with one proxy."""
-    return {
-        "apiVersion": "resilientslice.dev/v1alpha1",
-        "kind": "ResilientSlice",
-        "metadata": {"name": f"s{number}", "namespace": f"many-{number % NAMESPACES}"},
-        "spec": {
-            "services": [{"name": "web", "image": "example.org/web:1.0.0", "port": 8000, "expose": {}}],
-            "proxy": {"replicas": 1},
-        },
-    }
 
 
 async def create(at: Stage, slices: Sequence[Object], key: str) -> None:

@@ -6,10 +6,10 @@ The name alone would not do, since anybody may call a cluster anything; the exte
 from collections.abc import Mapping
 from typing import Any
 
-from kindcluster.places import PREFIX
-
 EXTENSION = "resilientslice.dev/disposable"
-CONTEXT_PREFIX = f"kind-{PREFIX}"
+CLUSTER_PREFIX = "resilientslice-"
+"""Of every cluster that `make cluster-up` makes; kind puts `kind-` before it in the names of a kubeconfig."""
+CONTEXT_PREFIX = f"kind-{CLUSTER_PREFIX}"
 
 
 def marked(config: Mapping[str, Any]) -> dict[str, Any]:

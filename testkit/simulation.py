@@ -5,14 +5,9 @@ Pods of one namespace are real: an agent and an Envoy each. All others are answe
 
 import asyncio
 import subprocess
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
-
-from scripts.bench_operator.hosts import DNS_HOST, Names
-from scripts.bench_operator.pods import ProxyPod
-from scripts.bench_operator.replica_sets import controlled_by, replica_set
 
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import AlreadyExistsError, KubeError
@@ -20,17 +15,17 @@ from resilientslice.kube.kinds import CONFIG_MAP, DEPLOYMENT, POD, SECRET, STATE
 from resilientslice.kube.session import Session
 from resilientslice.kube.watch import Reflector
 from resilientslice.render.names import LABEL_SLICE, agent_key_name, proxy_name
+from testkit.fake_agents import fake_address
+from testkit.hosts import DNS_HOST, Names
+from testkit.proxy_pods import ProxyPod
+from testkit.replica_sets import controlled_by, replica_set
+from testkit.waiting import until
 
 REAL: Final = "bench"
 """The namespace whose proxies are real."""
 WORKERS: Final = 8
-START_SECONDS: Final = 60.0
 MANAGER: Final = "simulation"
 _WORKLOADS = {DEPLOYMENT.kind: DEPLOYMENT, STATEFUL_SET.kind: STATEFUL_SET}
-
-
-class StartError(Exception):
-    """A pod didn't come up; the message has its last words."""
 
 
 class Simulation:
@@ -148,37 +143,3 @@ class Simulation:
     def _next_address(self) -> str:
         self._faked += 1
         return fake_address(self._network, self._faked)
-
-
-def fake_address(network: str, number: int) -> str:
-    """Of the pod with that number, from 1. `network`: its first two bytes."""
-    return f"{network}.{number // 250}.{number % 250 + 1}"
-
-
-async def until(
-    holds: Callable[[], object],
-    what: str,
-    said: Callable[[], str] = str,
-    *,
-    seconds: float = START_SECONDS,
-    every: float = 0.02,
-) -> None:
-    """Return as soon as it holds. StartError with what `said` returns when it takes too long."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not holds():  # noqa: ASYNC110 - what it asks about is not ours to be told by
-                await asyncio.sleep(every)
-    except TimeoutError:
-        raise StartError(f"not within {seconds:g} s: {what}\n{said()}") from None
-
-
-async def eventually(
-    probe: Callable[[], Awaitable[bool]], what: str, *, seconds: float = START_SECONDS, every: float = 0.1
-) -> None:
-    """The same for a question that has to be asked."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await probe():  # noqa: ASYNC110
-                await asyncio.sleep(every)
-    except TimeoutError:
-        raise StartError(f"not within {seconds:g} s: {what}") from None
