@@ -46,16 +46,16 @@ async def test_a_key_is_drawn_once_and_owned(world):
     made = await world.secret()
     uid = (await world.slice(NAME))["metadata"]["uid"]
     assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [uid]
-    assert len((await world.own_keys())[0]) == 64
+    assert len((await world.keys())[0]) == 64
     assert "previous" not in made["data"]
 
 
 async def test_an_annotation_replaces_the_key_and_nobody_is_locked_out(world):
-    first = (await world.own_keys())[0]
+    first = (await world.keys())[0]
     await world.ask_for_rotation("1")
     made = writes(await world.reconcile(NAME))
     assert made == [("patch", "Secret"), ("create", "Event")]
-    second, previous = await world.own_keys()
+    second, previous = await world.keys()
     assert (previous, second != first) == (first, True)
     assert await told(world) == {("Normal", "AgentKeyRotated"): 1}
     assert await pushed(world), "the agents know only the former key"
@@ -66,7 +66,7 @@ async def test_an_annotation_replaces_the_key_and_nobody_is_locked_out(world):
     await world.deliver(1)
     assert await world.look(), "what was shown is worth a pass"
     assert writes(await world.reconcile(NAME)) == [("patch", "Secret"), ("create", "Event")]
-    assert await world.own_keys() == (second, "")
+    assert await world.keys() == (second, "")
     assert await told(world) == {("Normal", "AgentKeyRotated"): 1, ("Normal", "AgentKeyRotationComplete"): 1}
     assert await pushed(world), "the agents still sign with both"
     await world.deliver(0, 1)
@@ -85,7 +85,7 @@ async def test_no_key_is_ever_told(world, caplog, capfd):
     await world.reconcile(NAME)
     await world.deliver(0, 1)
     await world.look()
-    keys = [key for key in await world.own_keys() if key]
+    keys = [key for key in await world.keys() if key]
     await world.reconcile(NAME)
     said = [json.dumps(await world.slice(NAME)), caplog.text, *capfd.readouterr()]
     said += [json.dumps(event) for event in await world.others.list_all(EVENT, world.namespace)]
@@ -102,7 +102,7 @@ async def test_a_restart_in_between_completes_it(world):
     await world.deliver(0, 1)
     await world.look()
     await world.reconcile(NAME)
-    assert (await world.own_keys())[1] == ""
+    assert (await world.keys())[1] == ""
     assert (await told(world))["Normal", "AgentKeyRotationComplete"] == 1
 
 
@@ -115,7 +115,7 @@ async def test_a_proxy_that_never_shows_it_is_not_waited_for_and_finds_back(worl
     assert world.held(NAME).key_due == pytest.approx(world.now + MOST_SECONDS, abs=1)
     world.now += MOST_SECONDS
     await world.reconcile(NAME)
-    assert (await world.own_keys())[1] == ""
+    assert (await world.keys())[1] == ""
     (event,) = await world.events("AgentKeyRotationComplete")
     assert event["type"] == "Warning"
     assert "(minimal-proxy-1)" in event["note"]
@@ -128,20 +128,20 @@ async def test_a_proxy_that_never_shows_it_is_not_waited_for_and_finds_back(worl
 async def test_one_rotation_after_the_other(world):
     await world.ask_for_rotation("1")
     await world.reconcile(NAME)
-    second = (await world.own_keys())[0]
+    second = (await world.keys())[0]
     await world.ask_for_rotation("2")
     assert writes(await world.reconcile(NAME)) == []
     await world.deliver(0, 1)
     await world.look()
     await world.reconcile(NAME)
     await world.reconcile(NAME)
-    third, previous = await world.own_keys()
+    third, previous = await world.keys()
     assert (previous, third != second) == (second, True)
     assert (await world.secret())["metadata"]["annotations"][ROTATE_ANNOTATION] == "2"
 
 
 async def test_a_key_that_a_person_put_there_is_taken_up(world):
-    first, new = (await world.own_keys())[0], new_key()
+    first, new = (await world.keys())[0], new_key()
     await world.change_secret({"data": {"current": encoded(new), "previous": encoded(first)}})
     assert await world.reconcile(NAME) == [], "nothing tells of it yet"
     await world.deliver(0)
@@ -151,7 +151,7 @@ async def test_a_key_that_a_person_put_there_is_taken_up(world):
     await world.deliver(1)
     await world.look()
     await world.reconcile(NAME)
-    assert await world.own_keys() == (new, "")
+    assert await world.keys() == (new, "")
     assert await told(world) == {("Normal", "AgentKeyRotated"): 1, ("Normal", "AgentKeyRotationComplete"): 1}
 
 
@@ -163,17 +163,17 @@ async def test_a_key_that_was_replaced_at_once_is_taken_up(world):
     assert await world.look(), "the answer is signed with another key"
     await world.reconcile(NAME)
     assert await pushed(world)
-    assert (await world.own_keys())[0] == new
+    assert (await world.keys())[0] == new
 
 
 async def test_a_secret_that_was_deleted_is_made_anew(world):
-    first = (await world.own_keys())[0]
+    first = (await world.keys())[0]
     await world.others.delete(SECRET, world.namespace, SECRET_NAME)
     assert await world.reconcile(NAME) == []
     await world.deliver(0, 1)
     assert await world.look(), "the agents have no key"
     assert ("create", "Secret") in writes(await world.reconcile(NAME))
-    assert (await world.own_keys())[0] != first
+    assert (await world.keys())[0] != first
     await world.deliver(0, 1)
     world.now += 60
     await world.look()
@@ -194,14 +194,14 @@ async def test_an_agent_that_signs_with_no_key_costs_few_readings(world):
 
 
 async def test_who_was_quicker_is_not_overwritten(world):
-    first = (await world.own_keys())[0]
+    first = (await world.keys())[0]
     await world.change_secret({"metadata": {"labels": {"team": "shop"}}})
     await world.ask_for_rotation("1")
     await world.reconcile(NAME)
-    assert await world.own_keys() == (first, ""), "it was not what had been read"
+    assert await world.keys() == (first, ""), "it was not what had been read"
     assert world.held(NAME).key_due == world.now
     await world.reconcile(NAME)
-    assert (await world.own_keys())[1] == first
+    assert (await world.keys())[1] == first
     assert (await world.secret())["metadata"]["labels"]["team"] == "shop"
     assert await told(world) == {("Normal", "AgentKeyRotated"): 1}
 
@@ -214,7 +214,7 @@ async def test_a_secret_that_is_somebody_elses_is_left_alone(api, namespace, cli
         for _ in range(3):
             await world.reconcile(NAME)
             world.now += 60
-        assert await world.own_keys() == (key, "")
+        assert await world.keys() == (key, "")
         assert await told(world) == {("Warning", "AgentKeyNotRotated"): 1}
 
 

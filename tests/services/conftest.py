@@ -1,11 +1,13 @@
 """Real stores from wheels (PostgreSQL, valkey), a database a test, services in this process or as processes."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,10 +16,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from tests.services.limiting import LIMITS, PATIENT, Valkey
 
 from slicekit import Environment, Kit, Server
+from slicekit.limits.limiter import Limiter
+from slicekit.limits.source import LimitsFile
 from testkit.ports import free_port
 from testkit.postgres import Postgres, wait_until
 from testkit.processes import listens, wheel_folder
@@ -100,6 +107,50 @@ async def redis(valkey_port: int) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path, valkey_binary: Path, unused_port: Callable[[], int]) -> AsyncIterator[Valkey]:
+    server = Valkey(tmp_path, unused_port(), valkey_binary)
+    await server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def limits_file(tmp_path: Path) -> Path:
+    path = tmp_path / "api.json"
+    path.write_text(json.dumps(LIMITS))
+    return path
+
+
+@pytest.fixture
+async def limiter(limits_file: Path) -> AsyncIterator[Callable[..., Awaitable[Limiter]]]:
+    """Makes replicas: `await limiter(port)`."""
+    made = []
+
+    async def make(port, *, patience=PATIENT, clock=time.monotonic, **changes):
+        if changes:
+            limits_file.write_text(json.dumps(LIMITS | changes))
+        url = f"redis://127.0.0.1:{port}/0"
+        registry = CollectorRegistry()
+        one = Limiter(
+            LimitsFile(limits_file),
+            url,
+            app="api",
+            registry=registry,
+            log=structlog.get_logger(),
+            patience=patience,
+            clock=clock,
+        )
+        made.append(one)
+        one.registry = registry
+        await one.open()
+        return one
+
+    yield make
+    for one in made:
+        await one.close()
 
 
 @pytest.fixture
