@@ -15,6 +15,8 @@ import psutil
 from scripts.bench import limits, proxy, rendering
 from scripts.bench.figures import Figure
 
+from testkit.waiting import StartError
+
 REPORT = Path(__file__).resolve().parents[2] / "build" / "bench" / "report.json"
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "render": rendering.figures,
@@ -59,4 +61,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StartError as error:
+        sys.exit(f"error: {error}")

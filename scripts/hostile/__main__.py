@@ -19,6 +19,8 @@ from scripts.hostile.sender import Sender
 from scripts.hostile.shapes import Shape, every_shape
 from scripts.hostile.shop import Service, running_shop
 
+from testkit.waiting import StartError
+
 REPORT = Path("build/hostile/report.json")
 TARGETS = {
     "api": ("/products", "/orders"),
@@ -136,4 +138,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StartError as error:
+        sys.exit(f"error: {error}")

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testkit.waiting import StartError
+
 
 def fuzz_command(
     name: str, url: str, *, examples: int, seed: int, phases: str = "coverage,fuzzing,stateful"
@@ -44,4 +46,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except StartError as error:
+        sys.exit(f"error: {error}")

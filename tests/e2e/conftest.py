@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "kind")]
+sys.path.insert(0, str(Path(__file__).parent))
 
 from operators import DEPLOYMENT, OPERATORS, SYSTEM  # noqa: E402
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.kube.admission import Admission, certificate, denying, failing, hanging, serving
 from tests.kube.conftest import FAR
-from tests.kube.pass_edits import edit
-from tests.kube.test_kube_pass import fail_to_apply, more_replicas
+from tests.kube.pass_edits import edit, fail_to_apply, more_replicas
 
 from resilientslice.kube.errors import ForbiddenError, KubeError, UnreachableError
 from resilientslice.kube.kinds import (

@@ -41,9 +41,12 @@ def test_a_file_may_have_400_lines_and_no_more(sizes: ModuleType) -> None:
     assert found.startswith("operator/x.py:1: 401 lines")
 
 
-def test_a_test_may_be_a_long_table_but_not_a_long_function(sizes: ModuleType) -> None:
-    path = Path("services/api/tests/test_x.py")
-    assert list(sizes.findings(path, "x = 1\n" * 401)) == []
+@pytest.mark.parametrize("folder", ["operator", "services/api", "scripts", "tests/unit", "testkit"])
+def test_a_test_may_be_as_long_as_any_other_file_and_no_longer(sizes: ModuleType, folder: str) -> None:
+    path = Path(folder) / "test_x.py"
+    assert list(sizes.findings(path, "x = 1\n" * 400)) == []
+    (found,) = sizes.findings(path, "x = 1\n" * 401)
+    assert found.startswith(f"{path}:1: 401 lines")
     (found,) = sizes.findings(path, function(61))
     assert "f has 61 lines" in found
 

@@ -154,7 +154,7 @@ class Driver:
         return f"{name}: {await act(name)}"
 
     def _excuse(self, name: str, service: str = "", seconds: float = EXCUSE_SECONDS) -> None:
-        self.judge.excused[(name, service)] = self.world.fair.now() + seconds
+        self.judge.traffic.excused[(name, service)] = self.world.fair.now() + seconds
 
     def _children(self, name: str, kind: str) -> list[Object]:
         found = self.world.mirror[kind].values()

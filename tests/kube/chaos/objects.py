@@ -89,3 +89,12 @@ def listens(pod: Mapping[str, Any]) -> dict[int, str]:
         for container in pod["spec"]["containers"]
         for port in container.get("ports") or ()
     }
+
+
+VERSION = "RSLICE_VERSION"
+"""The variable that tells the digest of a service."""
+
+
+def truth(found: Mapping[str, Any], kind: str) -> str:
+    """The status of a condition, empty without it."""
+    return str(condition(found, kind).get("status", ""))

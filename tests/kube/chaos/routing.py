@@ -125,3 +125,8 @@ def _draws(configurations: Iterable[route_pb2.RouteConfiguration]) -> Iterator[i
         if route.match.HasField("runtime_fraction"):
             share = route.match.runtime_fraction.default_value
             yield share.numerator * 100 // {0: 100, 1: 10_000, 2: 1_000_000}[share.denominator]
+
+
+def service_of(name: str, host: str) -> str:
+    """`s0-api-canary.chaos.svc…` → `api`."""
+    return host.partition(".")[0].removeprefix(f"{name}-").rpartition("-")[0]

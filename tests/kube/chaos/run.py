@@ -12,8 +12,9 @@ from typing import Any, TextIO
 
 from tests.kube.chaos.driver import Driver
 from tests.kube.chaos.ending import leftovers
-from tests.kube.chaos.judge import Finding, Judge
-from tests.kube.chaos.objects import SLICE, is_ready, labels_of, name_of, variable
+from tests.kube.chaos.findings import Finding
+from tests.kube.chaos.judge import Judge
+from tests.kube.chaos.objects import VERSION, is_ready, labels_of, name_of, variable
 from tests.kube.chaos.operators import tail
 from tests.kube.chaos.specs import beginnings
 from tests.kube.chaos.world import World, world
@@ -72,9 +73,9 @@ class Run:
 def _pods(world_: World, name: str) -> list[str]:
     lines = []
     for deployment in world_.mirror["Deployment"].values():
-        if labels_of(deployment).get(SLICE) == name:
+        if labels_of(deployment).get("resilientslice.dev/slice") == name:
             status = {k: v for k, v in (deployment.get("status") or {}).items() if k != "conditions"}
-            version = variable(deployment["spec"]["template"], "RSLICE_VERSION")
+            version = variable(deployment["spec"]["template"], VERSION)
             lines.append(
                 f"{name_of(deployment)} {version} generation {deployment['metadata']['generation']}"
                 f" replicas {deployment['spec']['replicas']} {json.dumps(status)}"
@@ -124,8 +125,8 @@ async def _whole(run: Run, made: World) -> None:
         for name in run.slices:
             await _until(made, lambda name=name: driver.rests(name), END_SECONDS, run, name, "never settles")
         await _rest(run, made)
-        if judge.aborts:
-            took = ", ".join(f"{seconds:.1f} ({name})" for seconds, name in sorted(judge.aborts))
+        if judge.canaries.aborts:
+            took = ", ".join(f"{seconds:.1f} ({name})" for seconds, name in sorted(judge.canaries.aborts))
             run.say(f"aborts took {took} fair seconds")
     finally:
         failed = looking.done()

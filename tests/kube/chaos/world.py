@@ -14,6 +14,7 @@ from tests.kube.chaos.asked import Asked
 from tests.kube.chaos.clock import FairClock
 from tests.kube.chaos.gateway import Gateway
 from tests.kube.chaos.kubelet import Kubelet
+from tests.kube.chaos.objects import VERSION, labels_of, variable
 from tests.kube.chaos.operators import Operators
 from tests.kube.chaos.stateful import FIXED, GROWS, Autoscalers, Collector, StatefulSets
 from tests.kube.chaos.workloads import Deployments
@@ -57,6 +58,15 @@ class World:
 
     def slice(self, name: str) -> Object | None:
         return self.mirror["ResilientSlice"].get(name)
+
+    def stable_versions(self, name: str) -> dict[str, str]:
+        """What the stable Deployments are to run, by service."""
+        found = {}
+        for deployment in self.mirror["Deployment"].values():
+            labels = labels_of(deployment)
+            if labels.get("resilientslice.dev/slice") == name and labels.get("resilientslice.dev/track") == "stable":
+                found[labels["resilientslice.dev/service"]] = variable(deployment["spec"]["template"], VERSION)
+        return found
 
     def hindered(self, name: str) -> str:
         """By what the operator is kept from acting on a slice; empty if by nothing."""

@@ -25,7 +25,9 @@ SLICES: list[Any] = yaml.safe_load((HERE / "slices.yaml").read_text())
 LEAVES = {leaf.name: leaf for leaf in leaves(Spec)}
 ELSEWHERE = {
     # volumes and credentials aren't rendered: what becomes of them is written to what is there
-    "deletionPolicy": "tests/kube/test_kube_pass.py::test_credentials_and_volume_follow_the_policy_there_and_back",
+    "deletionPolicy": (
+        "tests/kube/test_kube_credentials.py::test_credentials_and_volume_follow_the_policy_there_and_back"
+    ),
     # acts by making a revision, whose name is all that changes
     "restartedAt": "tests/unit/render/test_render_revision.py::test_what_of_a_slice_makes_a_revision",
     # Kubernetes takes nothing but 1

@@ -7,15 +7,7 @@ from tests.unit.planning.told import READY, conditions, message, with_workload
 
 from resilientslice.api.not_yet import NOT_YET
 from resilientslice.api.status import Condition
-from resilientslice.planning.observed import (
-    EjectedHost,
-    Proxies,
-    Queued,
-    Refusal,
-    SilentAgent,
-    Trouble,
-    TroubleKind,
-)
+from resilientslice.planning.observed import EjectedHost, Proxies, Queued, Refusal, SilentAgent, Trouble, TroubleKind
 from resilientslice.planning.readiness import EVERYONE_TRUSTED
 from resilientslice.planning.timestamps import rfc3339
 

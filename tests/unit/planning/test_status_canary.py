@@ -4,9 +4,7 @@ from dataclasses import replace
 
 from tests.unit.planning.told import READY, conditions, message
 
-from resilientslice.planning.observed import (
-    Workload,
-)
+from resilientslice.planning.observed import Workload
 from resilientslice.render.names import Track
 
 
