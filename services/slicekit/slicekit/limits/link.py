@@ -1,7 +1,7 @@
 """The one connection to Redis: whatever gathers in a turn of the event loop is written at once, answers come in order.
 
 One watchdog guards it, not a timeout per request. When the oldest question has gone without an answer for too long, all
-waiting callers get an error at once and the connection is closed; a new one is used only after its first replies, because
+waiting callers get an error at once and the connection is closed; a new one is used only after its first replies:
 a Redis that is stalled still accepts connections.
 """
 
