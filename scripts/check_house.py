@@ -1,6 +1,6 @@
 """Rules about the repository that no linter knows: what must be in it, and what must never be.
 
-An address of a package registry in a lock file ties every user to it, a path of somebody's machine works nowhere
+An address of a package registry in a lock file ties every user to it, a path of someone's machine works nowhere
 else, and `operator/__init__.py` would shadow the standard library's `operator`.
 """
 

@@ -1,6 +1,6 @@
 """Marks a kubeconfig as disposable: whatever its cluster holds may be destroyed by tests.
 
-The name alone would not do, since anybody may call a cluster anything; the extension is written by nothing but this.
+The name alone would not do, since anyone may call a cluster anything; the extension is written by nothing but this.
 """
 
 from collections.abc import Mapping

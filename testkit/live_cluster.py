@@ -88,7 +88,7 @@ class Cluster:
         return out.decode()
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        """kubectl that goes on, with pipes to its standard input and output."""
+        """kubectl that continues, with pipes to its standard input and output."""
         return await asyncio.create_subprocess_exec(
             KUBECTL,
             f"--kubeconfig={self.kubeconfig}",

@@ -142,7 +142,7 @@ class World:
         return changed
 
     async def _stores(self) -> bool:
-        """A StatefulSet whose pod is to go on is let go of its pod, as the garbage collector does."""
+        """A StatefulSet whose pod is to continue is let go of its pod, as the garbage collector does."""
         changed = False
         for found in await self.others.list_all(STATEFUL_SET, self.namespace):
             metadata = found["metadata"]

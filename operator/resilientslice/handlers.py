@@ -1,4 +1,4 @@
-"""kopf's part: it watches the slices and calls `on.event`. Handlers hand on what they are told, and decide nothing.
+"""kopf's part: it watches the slices and calls `on.event`. Handlers pass events on, and decide nothing.
 
 Only `on.event` is used, since every other kind of handler writes annotations or finalizers to the slices. An error here
 would be logged and never tried again, and whatever is returned would be written to the status: so nothing is awaited,

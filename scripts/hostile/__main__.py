@@ -2,7 +2,7 @@
 
 Sends every shape of `shapes.py` in random order over connections that are kept, and watches what the services make of
 it. Writes build/hostile/report.json; exits 1 for a 5xx, for an answer that is unfair to its shape, for a traceback or a
-broken line in a log, and for memory that goes on growing after the first tenth.
+broken line in a log, and for memory that keeps growing after the first tenth.
 """
 
 import argparse

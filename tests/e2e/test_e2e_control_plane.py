@@ -1,4 +1,4 @@
-"""The control plane goes away for a while: what serves goes on serving, and what was edited is done afterwards."""
+"""The control plane goes away for a while: what serves keeps serving, and what was edited is done afterwards."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The operator is killed, frozen, away, upgraded, or may do too little: what runs goes on, and the end is right."""
+"""The operator is killed, frozen, away, upgraded, or may do too little: what runs continues, and the end is right."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What must not harm: edits that are wrong, objects that are somebody else's, pods that can't run."""
+"""What must not harm: edits that are wrong, objects that are someone else's, pods that can't run."""
 
 import asyncio
 import contextlib
@@ -113,7 +113,7 @@ async def test_two_who_set_the_same_field_are_told_apart(a_slice):
 
 @contextlib.asynccontextmanager
 async def port_is_held(slice_, port):
-    """Somebody listens at a port in the pods of all Envoys while the block runs."""
+    """Someone listens at a port in the pods of all Envoys while the block runs."""
     async with contextlib.AsyncExitStack() as stack:
         for pod in await slice_.pods(component="proxy"):
             name = pod["metadata"]["name"]

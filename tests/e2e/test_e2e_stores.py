@@ -1,4 +1,4 @@
-"""Stores that are not the slice's own: a shop on databases that somebody else runs, and the sample that shows how."""
+"""Stores that are not the slice's own: a shop on databases that someone else runs, and the sample that shows how."""
 
 import base64
 import copy
@@ -22,7 +22,7 @@ PASSWORD = "only-for-this-test"
 
 
 def store(name, image, port, *, env, arguments=(), ready):
-    """A database of somebody else's: one pod without a volume, and its Service."""
+    """A database of someone else's: one pod without a volume, and its Service."""
     labels = {"app": name}
     container = {
         "name": name,
@@ -113,7 +113,7 @@ async def test_a_shop_on_stores_of_others(a_slice, namespace):
     assert not await slice_.cluster.list("statefulsets", namespace), "the slice has no stores of its own"
     await slice_.delete()
     kept = {found["metadata"]["name"] for found in await slice_.cluster.list("secrets", namespace)}
-    assert kept >= {"their-postgres", "their-redis"}, "what is somebody else's stays"
+    assert kept >= {"their-postgres", "their-redis"}, "what is someone else's stays"
 
 
 @pytest.mark.smoke

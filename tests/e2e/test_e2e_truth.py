@@ -1,5 +1,5 @@
 """What the status says while something fails: a store that doesn't come up, a rollout that doesn't end, a volume that
-can't grow. What served before goes on, and traffic is counted."""
+can't grow. What served before continues, and traffic is counted."""
 
 import asyncio
 import json

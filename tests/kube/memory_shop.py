@@ -66,7 +66,7 @@ async def strip(world, kind, name, *, label=False, owner=False):
         change["metadata"]["labels"] = {LABEL_SLICE: None}
     if owner:
         change["metadata"]["ownerReferences"] = None
-    await world.others.merge(kind, world.namespace, name, change, manager="somebody")
+    await world.others.merge(kind, world.namespace, name, change, manager="someone")
 
 
 async def is_whole(world, kind, name):
@@ -79,7 +79,7 @@ async def is_whole(world, kind, name):
 
 
 async def same_as_before(world, before, canary):
-    """Nothing was promoted, restarted or given traffic; the canary goes on where it was."""
+    """Nothing was promoted, restarted or given traffic; the canary continues where it was."""
     assert await templates(world) == before
     status = (await world.slice("shop"))["status"]
     assert status["revision"] == canary

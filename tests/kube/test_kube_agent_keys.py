@@ -1,4 +1,4 @@
-"""The agents' key is replaced while they and the operator go on speaking, whoever replaces it; no key is ever told."""
+"""The agents' key is replaced while they and the operator keep speaking, whoever replaces it; no key is ever told."""
 
 import base64
 import json

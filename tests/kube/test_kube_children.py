@@ -64,7 +64,7 @@ async def test_two_who_fight_over_a_field_are_named_and_left_alone(shop):
     await shop.settle("shop")
     status, reason, message = await shop.condition("shop", "FieldConflict")
     assert (status, reason) == ("True", "FieldManagerConflict")
-    assert "Deployment shop-api-stable: scaler goes on setting spec.replicas" in message
+    assert "Deployment shop-api-stable: scaler keeps setting spec.replicas" in message
     live = await shop.others.get(DEPLOYMENT, shop.namespace, "shop-api-stable")
     assert live["spec"]["replicas"] == 7
     shop.now += 301

@@ -18,7 +18,7 @@ from resilientslice.kube.errors import (
 from resilientslice.kube.kinds import CNPG_CLUSTER, CONFIG_MAP, EVENT, RESILIENT_SLICE, SERVICE_ACCOUNT, Object
 from resilientslice.kube.session import Session
 
-MINE, OTHER = "resilientslice", "somebody"
+MINE, OTHER = "resilientslice", "someone"
 
 
 def config(namespace: str, name: str = "shop", **data: str) -> Object:

@@ -1,4 +1,4 @@
-"""A field that somebody goes on setting is left to him, and nothing but that field: the slice's own edits go on."""
+"""A field that someone keeps setting is left to him, and nothing but that field: the slice's own edits continue."""
 
 import pytest
 from tests.kube.pass_edits import edit, tag
@@ -94,7 +94,7 @@ async def test_only_the_contested_field_waits(shop, fought):
     await fight(shop, change)
     assert value_of(await live(shop), path) == theirs
     message = (await shop.condition("shop", "FieldConflict"))[2]
-    assert f"Deployment {NAME}: scaler goes on setting {field}," in message
+    assert f"Deployment {NAME}: scaler keeps setting {field}," in message
 
     def more(document):
         service_of(document, "api").setdefault("env", []).append({"name": "LATER", "value": "edit"})

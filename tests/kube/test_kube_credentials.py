@@ -66,7 +66,7 @@ async def test_credentials_that_may_not_be_owned_keep_their_store_and_nothing_el
     assert "Secret shop-postgres" in message
     assert said in message
     assert await world.names(STATEFUL_SET) == set()
-    assert "shop-api-stable" in await world.names(DEPLOYMENT), "services go on"
+    assert "shop-api-stable" in await world.names(DEPLOYMENT), "services continue"
     monkeypatch.undo()
     world.now = world.deadline
     await world.settle("shop")

@@ -14,7 +14,7 @@ async def shop(world):
 
 
 class Died(BaseException):
-    """Not even `finally` of the pass may go on; nothing catches it."""
+    """Not even `finally` of the pass may continue; nothing catches it."""
 
 
 def die_before(patch, verb, kind):

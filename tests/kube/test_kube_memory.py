@@ -37,7 +37,7 @@ async def test_a_memory_that_was_taken_while_no_operator_ran_promotes_nothing(sh
         await delete(shop, CONFIG_MAP, STATE)
     elif how in ("damaged", "emptied"):
         data = {STATE_KEY: "{" if how == "damaged" else None}
-        await shop.others.merge(CONFIG_MAP, shop.namespace, STATE, {"data": data}, manager="somebody")
+        await shop.others.merge(CONFIG_MAP, shop.namespace, STATE, {"data": data}, manager="someone")
     else:
         await strip(shop, CONFIG_MAP, STATE, label="label" in how, owner="owner" in how)
     shop.restart()
@@ -193,7 +193,7 @@ async def test_a_memory_of_a_newer_operator_is_not_destroyed(shop):
 
 
 async def test_what_was_damaged_is_kept(shop):
-    await shop.others.merge(CONFIG_MAP, shop.namespace, STATE, {"data": {STATE_KEY: "{mine"}}, manager="somebody")
+    await shop.others.merge(CONFIG_MAP, shop.namespace, STATE, {"data": {STATE_KEY: "{mine"}}, manager="someone")
     shop.restart()
     await shop.settle("shop")
     data = (await shop.others.get(CONFIG_MAP, shop.namespace, STATE))["data"]

@@ -1,4 +1,4 @@
-"""What goes on while Envoys refuse an edit, on a real API server: proxies are replaced, decisions act."""
+"""What continues while Envoys refuse an edit, on a real API server: proxies are replaced, decisions act."""
 
 import json
 

@@ -133,7 +133,7 @@ async def test_no_pod_starts_while_its_isolation_is_refused(world, monkeypatch):
 
 
 class Impersonating(Session):
-    """As somebody else, by the API server's own means."""
+    """As someone else, by the API server's own means."""
 
     def __init__(self, login, user):
         super().__init__(login)

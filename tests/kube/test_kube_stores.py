@@ -113,7 +113,7 @@ async def test_a_larger_volume_is_asked_for_and_its_stateful_set_created_again_a
     assert leaving["metadata"]["finalizers"] == ["orphan"], "its pod is let go of, not deleted"
     ready, reconciling = await shop.condition("shop", "Ready"), await shop.condition("shop", "Reconciling")
     assert ready[0] == "True"
-    assert "its StatefulSet is created again, its pod goes on" in reconciling[2]
+    assert "its StatefulSet is created again, its pod continues" in reconciling[2]
     await shop.settle("shop")
     after = await stateful_set(shop)
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
@@ -364,7 +364,7 @@ async def test_a_deleted_secret_is_said_within_a_minute_while_its_store_runs_and
 
 async def test_a_secret_that_lost_a_key_is_said_within_a_minute(shop):
     change = {"data": {"superuser-password": None}}
-    await shop.others.merge(SECRET, shop.namespace, "shop-postgres", change, manager="somebody")
+    await shop.others.merge(SECRET, shop.namespace, "shop-postgres", change, manager="someone")
     shop.now += 60
     await shop.settle("shop")
     assert (await shop.condition("shop", "Stalled"))[:2] == ("True", "CredentialsInvalid")

@@ -300,7 +300,7 @@ async def test_a_claim_that_was_made_and_nothing_more_is_gone_on_from(first, mon
 
 
 async def test_an_operator_that_makes_no_claims_is_noticed_and_left_to_it(first):
-    """Of an older version: it goes on, whatever is claimed. It is tried once more, and later still."""
+    """Of an older version: it continues, whatever is claimed. It is tried once more, and later still."""
     former = Installation(first, "", images=NEW)
     await first.apply(sample(NAME))
     await turns(first, former, times=8)

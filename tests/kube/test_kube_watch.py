@@ -124,7 +124,7 @@ async def test_a_watch_from_a_forgotten_version_lists_again(client, session, nam
     monkeypatch.setattr(Reflector, "_list", forgetful)
     async with following(session, namespace, seen) as reflector:
         await client.create(labelled(namespace, "new"))
-        await until(lambda: seen.names() == {"here", "new"}, "it goes on")
+        await until(lambda: seen.names() == {"here", "new"}, "it continues")
         assert not reflector.heard.failure
 
 

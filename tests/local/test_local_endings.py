@@ -90,7 +90,7 @@ async def test_a_second_signal_while_it_starts(files: Any, stubborn: Callable[[s
 async def test_a_kill_of_the_runtime_leaves_nothing(
     files: Any, stubborn: Callable[[str], None], living: Living, until: Until
 ) -> None:
-    """Its guard ends what it can't end any more, and the next start goes on from there."""
+    """Its guard ends what it can't end any more, and the next start continues from there."""
     stubborn(FOR_EVER)
     async with run(files) as running:
         await started(running, living)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__" and sys.flags.optimize < 2:
-    # the same process, so whoever started it may go on watching its id
+    # the same process, so its parent may keep watching its id
     os.execv(sys.executable, [sys.executable, "-OO", "-m", "resilientslice.agent", *sys.argv[1:]])  # noqa: S606
 
 sys.modules["rich"] = None  # type: ignore[assignment]

@@ -98,7 +98,7 @@ class EnvoyAdmin:
         return parse_info(info), Readings(counters, parse_ejected(clusters), parse_p99(times))
 
     async def drain(self) -> None:
-        """Ask Envoy to tell its clients to leave, and to go on serving them meanwhile. AdminUnreachableError."""
+        """Ask Envoy to tell its clients to leave, and to keep serving them meanwhile. AdminUnreachableError."""
         await self._call("POST", "/drain_listeners?graceful&skip_exit")
 
     async def connections(self) -> int:

@@ -106,7 +106,7 @@ def refuse(stream: Stream, refusal: Refusal) -> Stream:
 
 
 def advance(stream: Stream, target: Config, now: float) -> tuple[Stream, list[StreamOutput]]:
-    """Go on as far as Envoy's answers allow. `now` in seconds of any steady clock."""
+    """Continue as far as Envoy's answers allow. `now` in seconds of any steady clock."""
     if stream.stage is Stage.DONE and any(due <= now for due in stream.retired.values()):
         stream = replace(stream, stage=Stage.DROP_CLUSTERS)
     outputs: list[StreamOutput] = []

@@ -62,7 +62,7 @@ class PushResult:
     """Envoy's verdict on a configuration.
 
     Rejected: `type` is clusters, endpoints, listeners or routes, `message` Envoy's words (or the parser's, and then
-    `path` is the place in the configuration), `serving` the digest of what goes on serving, empty if nothing does.
+    `path` is the place in the configuration), `serving` the digest of what keeps serving, empty if nothing does.
     `durable` says whether an agent that starts again would find the accepted configuration, else `durable_reason`.
     """
 

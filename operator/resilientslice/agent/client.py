@@ -60,7 +60,7 @@ class SupersededError(PushRefusedError):
 
 
 class UnansweredError(AgentError):
-    """No Envoy is connected or it did not answer in time. The agent keeps the configuration and goes on offering it."""
+    """No Envoy is connected or it did not answer in time. The agent keeps the configuration and keeps offering it."""
 
 
 class AgentClient:

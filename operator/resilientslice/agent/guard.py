@@ -101,7 +101,7 @@ class Guard:
         _log.warning("a request is refused", reason=refused.value, peer=request.remote, nonce=_nonce(request))
         status, words = _ANSWERS[refused]
         answer = web.json_response({"error": words, "reason": refused.value}, status=status)
-        answer.force_close()  # its body was not read, and whoever it is has no claim on a connection
+        answer.force_close()  # its body was not read, and the peer has no claim on a connection
         return _signed(answer, keys, asked)
 
 

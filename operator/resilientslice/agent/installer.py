@@ -1,4 +1,4 @@
-"""Carries out what `ads_state` decides: messages to streams, timers, verdicts to whoever waits, the copy on disk."""
+"""Carries out what `ads_state` decides: messages to streams, timers, verdicts to waiting callers, the copy on disk."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The agent as a process: claims its sockets, takes up what it had, serves until it is told to stop."""
+"""The agent as a process: claims its sockets, takes up what it had, serves until SIGTERM."""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
 """Reads a RouteConfiguration piece by piece: a change of weights changes little of it, and reading is slow.
 
 A route that was read before isn't read again, nor is a field of a route that has changed. What comes out is the same as
-when it is read as a whole. So are the words for what can't be read: `read_routes` gives up, and whoever asked reads the
+when it is read as a whole. So are the words for what can't be read: `read_routes` gives up, and the caller reads the
 whole.
 """
 

@@ -63,5 +63,5 @@ def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         code = probe.connect_ex(str(path))
-    # EAGAIN: its queue is full, so somebody holds it
+    # EAGAIN: its queue is full, so someone holds it
     return code not in (errno.ECONNREFUSED, errno.ENOENT)

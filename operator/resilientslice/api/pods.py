@@ -37,20 +37,20 @@ class KeyRef(Model):
     name: ObjectName
     """Name of the Secret or ConfigMap."""
     key: Key
-    """Key inside it."""
+    """Key in it."""
     optional: bool = False
-    """Start the pod also when the object or the key is missing."""
+    """Start the pod even if the object or the key is missing."""
 
 
 class FieldRef(Model):
-    """A field of the pod that the variable is read from."""
+    """A field of the pod, as the source of a variable."""
 
     field_path: Annotated[str, Field(pattern=FIELD_PATH_PATTERN, min_length=1, max_length=256)]
     """Field of the pod, as in the downward API: `metadata.name`, `status.podIP`."""
 
 
 class EnvValueFrom(Model):
-    """Where a variable's value comes from; exactly one is set."""
+    """Source of a variable's value. Set exactly one."""
 
     secret_key_ref: KeyRef | None = None
     """A key of a Secret."""
@@ -61,14 +61,14 @@ class EnvValueFrom(Model):
 
 
 class EnvVar(Model):
-    """One variable; exactly one of `value` and `valueFrom` is set."""
+    """An environment variable. Set exactly one of `value` and `valueFrom`."""
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
     """Name of the variable."""
     value: Text | None = None
-    """The value itself. Not for secrets: use `valueFrom.secretKeyRef`."""
+    """Literal value. For secrets use `valueFrom.secretKeyRef`."""
     value_from: EnvValueFrom | None = None
-    """Where the value comes from, instead of `value`."""
+    """Source of the value, instead of `value`."""
 
 
 class ObjectRef(Model):
@@ -77,21 +77,21 @@ class ObjectRef(Model):
     name: ObjectName
     """Name of the object."""
     optional: bool = False
-    """Start the pod also when the object is missing."""
+    """Start the pod even if the object is missing."""
 
 
 class PullSecret(Model):
-    """A Secret of the slice's namespace that opens a registry."""
+    """A Secret of the slice's namespace with credentials of a registry."""
 
     name: ObjectName
     """Name of the Secret, of type kubernetes.io/dockerconfigjson."""
 
 
 class EnvFrom(Model):
-    """Every key of one object as a variable; exactly one of `secretRef` and `configMapRef` is set."""
+    """All keys of an object as variables. Set exactly one of `secretRef` and `configMapRef`."""
 
     prefix: Annotated[str, Field(max_length=64)] = ""
-    """Put before each key."""
+    """Prefix of each variable's name."""
     secret_ref: ObjectRef | None = None
     """A Secret."""
     config_map_ref: ObjectRef | None = None
@@ -99,48 +99,48 @@ class EnvFrom(Model):
 
 
 class Resources(Model):
-    """What a container gets of its node. What is absent is filled in, within what is given."""
+    """Resources of a container. Omitted values get defaults, within the values that are set."""
 
     requests: Annotated[dict[ResourceName, Quantity], Field(max_length=8)] = Field(default_factory=dict)
-    """What the scheduler sets aside: `cpu` in cores (`100m`), `memory` in bytes (`128Mi`)."""
+    """Requested resources: `cpu` in cores (`100m`), `memory` in bytes (`128Mi`)."""
     limits: Annotated[dict[ResourceName, Quantity], Field(max_length=8)] = Field(default_factory=dict)
-    """What the container may not exceed, in the same units."""
+    """Maximum resources, in the same units."""
 
 
 class HttpGet(Model):
-    """A GET over HTTP to the pod's own address."""
+    """An HTTP GET request to the pod."""
 
     path: Path = "/"
-    """Path to ask for; any answer below 400 is a success."""
+    """Path of the request. A status code below 400 is a success."""
     port: Port | None = None
-    """Port to ask; the service's own port when absent."""
+    """Port of the request. Default: the service's port."""
 
 
 class TcpSocket(Model):
-    """A TCP connection to the pod's own address."""
+    """A TCP connection to the pod."""
 
     port: Port | None = None
-    """Port to connect to; the service's own port when absent."""
+    """Port of the connection. Default: the service's port."""
 
 
 class GrpcCheck(Model):
-    """A question to the gRPC health service of the pod."""
+    """A request to the gRPC health service of the pod."""
 
     port: Port | None = None
-    """Port of the gRPC health service; the service's own port when absent."""
+    """Port of the gRPC health service. Default: the service's port."""
     service: Annotated[str, Field(max_length=253)] = ""
-    """Name asked of the gRPC health service."""
+    """Service name in the health request."""
 
 
 class ExecCommand(Model):
     """A command in the container."""
 
     command: Annotated[tuple[Argument, ...], Field(min_length=1, max_length=64)]
-    """Command run inside the container; exit code 0 is a success."""
+    """Command to run in the container. Exit code 0 is a success."""
 
 
 class Probe(Model):
-    """How to ask a container for its health; exactly one of the four ways is set."""
+    """A health check of a container. Set exactly one of the four handlers."""
 
     http_get: HttpGet | None = None
     """An HTTP GET."""
@@ -151,35 +151,35 @@ class Probe(Model):
     exec: ExecCommand | None = None
     """A command in the container."""
     initial_delay_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """Seconds before the first question."""
+    """Seconds after the start before the first check."""
     period_seconds: Annotated[int, Field(ge=1, le=3600)] = 5
-    """Seconds between questions."""
+    """Seconds between two checks."""
     timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 2
-    """Seconds an answer may take."""
+    """Timeout of a check, in seconds."""
     success_threshold: Annotated[int, Field(ge=1, le=100)] = 1
-    """Successes in a row that make it healthy."""
+    """Consecutive successes before the container is healthy."""
     failure_threshold: Annotated[int, Field(ge=1, le=100)] = 3
-    """Failures in a row that make it unhealthy."""
+    """Consecutive failures before the container is unhealthy."""
 
 
 class Probes(Model):
-    """Absent ones are made from the service's port: readiness `GET /readyz`, liveness and startup a TCP connection."""
+    """Health checks. Defaults use the service's port: `GET /readyz` for readiness, TCP for liveness and startup."""
 
     readiness: Probe | None = None
-    """May this pod be sent traffic?"""
+    """Whether the pod receives traffic."""
     liveness: Probe | None = None
-    """Must this container be restarted?"""
+    """Whether the container is restarted."""
     startup: Probe | None = None
-    """Has it started? The other two wait for this one."""
+    """Whether the container has started. The other two checks wait for it."""
 
 
 class EmptyDir(Model):
-    """A directory that lives as long as the pod."""
+    """A directory with the lifetime of the pod."""
 
     size_limit: Size = "64Mi"
-    """Bytes it may hold before the pod is evicted."""
+    """Maximum size, in bytes, before the pod is evicted."""
     medium: Literal["", "Memory"] = ""
-    """`Memory` for a tmpfs, empty for the node's disk."""
+    """Storage medium: `Memory` for a tmpfs, empty for the node's disk."""
 
 
 class ClaimRef(Model):
@@ -190,49 +190,49 @@ class ClaimRef(Model):
 
 
 class Volume(Model):
-    """A volume and where it is mounted; exactly one source is set."""
+    """A volume and its mount. Set exactly one source."""
 
     name: DnsLabel
     """Name of the volume, unique in the service; not beginning with `rslice-`."""
     mount_path: PathPrefix
-    """Where the container sees it, unique in the service. Only an emptyDir may take the place of `/tmp`."""
+    """Mount path, unique in the service. Only an emptyDir may replace `/tmp`."""
     sub_path: RelativePath | None = None
-    """Path inside the volume to mount instead of its root."""
+    """Path in the volume to mount instead of its root."""
     read_only: bool = True
     """Mount it read-only; an emptyDir is always writable."""
     secret: ObjectRef | None = None
-    """A Secret, one file a key."""
+    """A Secret, with one file for each key."""
     config_map: ObjectRef | None = None
-    """A ConfigMap, one file a key."""
+    """A ConfigMap, with one file for each key."""
     empty_dir: EmptyDir | None = None
-    """A directory that lives as long as the pod."""
+    """A directory with the lifetime of the pod."""
     persistent_volume_claim: ClaimRef | None = None
-    """A claim that exists already."""
+    """An existing claim."""
 
 
 class Toleration(Model):
-    """A taint that the pods put up with."""
+    """A toleration."""
 
     key: Annotated[str, Field(max_length=317)] = ""
     """Taint key; empty with operator `Exists` matches all."""
     operator: Literal["Equal", "Exists"] = "Equal"
-    """`Equal` or `Exists`."""
+    """Relation of key and value: `Equal` or `Exists`."""
     value: LabelValue = ""
     """Taint value, for `Equal`; empty by default."""
     effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     """Effect to tolerate; empty for all."""
     toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """Seconds a `NoExecute` taint is tolerated; absent: for ever."""
+    """Seconds for which a `NoExecute` taint is tolerated. Default: without limit."""
 
 
 class Scheduling(Model):
-    """Where the pods may run."""
+    """Scheduling constraints of the pods."""
 
     node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(default_factory=dict)
-    """Labels a node must have."""
+    """Required labels of the node."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
-    """Taints that are tolerated."""
+    """Tolerated taints."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods."""
     affinity: dict[str, Any] | None = None
-    """Kubernetes affinity, passed on as it is; spread over nodes and zones is the default."""
+    """Kubernetes affinity, passed through unchanged. Default: spread over nodes and zones."""

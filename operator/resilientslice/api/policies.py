@@ -24,56 +24,56 @@ Rate = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
 class RequestRetries(Model):
-    """What may differ from request to request: how often one is tried, and for how long each time."""
+    """Retries of a request: number and timeout of the tries."""
 
     attempts: Attempts = 2
-    """Retries after the first try; 0 for none. Only what is safe to repeat is retried after an answer."""
+    """Maximum number of retries; 0 disables them. After a response only idempotent requests are retried."""
     per_try_timeout: PositiveDuration = "250ms"
-    """Time one try may take."""
+    """Timeout of one try."""
 
 
 class Retries(RequestRetries):
-    """Second chances for requests that are safe to repeat, within a budget."""
+    """Retries of requests, within a budget."""
 
     budget_percent: Percent = 25
-    """Retries may be at most this share of the active requests, so that they never make an outage worse."""
+    """Retry budget, in percent of the active requests. It keeps retries from amplifying an outage."""
 
 
 class OutlierDetection(Model):
-    """When a host that fails is left out for a while."""
+    """Ejection of failing hosts."""
 
     consecutive_5xx_errors: Annotated[int, Field(ge=1, le=1000)] = Field(default=5, alias="consecutive5xxErrors")
-    """Failures in a row after which a host is ejected."""
+    """Consecutive failures before a host is ejected."""
     interval: PositiveDuration = "10s"
-    """How often ejected hosts are looked at for their return."""
+    """Interval of the checks that return ejected hosts."""
     base_ejection_time: PositiveDuration = "30s"
-    """How long the first ejection lasts; each further one is longer by as much."""
+    """Duration of the first ejection. Each further ejection lasts longer by the same time."""
     max_ejection_percent: Percent = 50
-    """At most this share of a service's hosts is ejected at once."""
+    """Maximum share of a service's hosts ejected at the same time, in percent."""
 
 
 class Bulkhead(Model):
-    """Limits for the whole slice; each proxy gets its share."""
+    """Limits of the whole slice, divided among its proxies."""
 
     max_connections: Count = 256
-    """Connections to a service."""
+    """Maximum number of connections to a service."""
     max_pending_requests: Count = 64
-    """Requests that wait for a connection."""
+    """Maximum number of requests waiting for a connection."""
     max_requests: Count = 128
-    """Requests under way; one more is answered 503 at once."""
+    """Maximum number of active requests. Further requests get 503 immediately."""
 
 
 class Resilience(Model):
-    """How a call to a service survives what goes wrong there."""
+    """Resilience of calls to a service."""
 
     timeout: PositiveDuration = "800ms"
-    """Time for the whole request, retries included."""
+    """Timeout of a request, retries included."""
     retries: Retries = Field(default_factory=Retries)
     """Retries."""
     outlier_detection: OutlierDetection = Field(default_factory=OutlierDetection)
-    """Ejection of hosts that fail."""
+    """Ejection of failing hosts."""
     bulkhead: Bulkhead = Field(default_factory=Bulkhead)
-    """Limits on what is under way."""
+    """Limits of connections and requests."""
 
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ else:
 
 
 class Enforcement(StrEnum):
-    """Where tenants are limited."""
+    """Enforcement point of tenant limits."""
 
     LOCAL = "Local"
     MIDDLEWARE = "Middleware"
 
 
 class OnRedisFailure(StrEnum):
-    """What becomes of a request that Redis could not count."""
+    """Handling of requests while Redis is unavailable."""
 
     LOCAL_FALLBACK = "LocalFallback"
     ALLOW = "Allow"
@@ -100,108 +100,108 @@ class OnRedisFailure(StrEnum):
 
 
 class Limit(Model):
-    """A token bucket for each tenant that has none of its own."""
+    """Token bucket of each tenant without a limit of its own."""
 
     requests_per_second: Rate = 10
-    """Requests a second that are sustained."""
+    """Sustained requests per second."""
     burst: Rate = 20
-    """Requests that may come at once after a rest."""
+    """Maximum burst of requests."""
 
 
 class Tenant(Model):
-    """A tenant with a limit of its own."""
+    """Limit of one tenant."""
 
     name: Annotated[str, Field(pattern=TENANT_PATTERN, min_length=1, max_length=63)]
-    """Value of the tenant header."""
+    """Name of the tenant: the value of the tenant header."""
     requests_per_second: Rate
-    """Requests a second that are sustained."""
+    """Sustained requests per second."""
     burst: Rate
-    """Requests that may come at once after a rest."""
+    """Maximum burst of requests."""
 
 
 class RateLimit(Model):
-    """How much each tenant may ask for, counted once a request where it comes in."""
+    """Rate limits by tenant. A request counts once, at the front."""
 
     tenant_header: HeaderName = "X-Tenant"
-    """Header that names the tenant; without it the tenant is `anonymous`."""
+    """Header with the tenant. Requests without it belong to the tenant `anonymous`."""
     enforcement: Enforcement = Enforcement.LOCAL
-    """Local: in Envoy, for any image, divided by the proxies. Middleware: exact, by the services' library and Redis."""
+    """Local: by Envoy, for any image, divided among proxies. Middleware: exact, by the services' library and Redis."""
     default: Limit = Field(default_factory=Limit)
-    """Limit of each tenant that is not listed."""
+    """Limit of each tenant not listed in `tenants`."""
     tenants: Annotated[tuple[Tenant, ...], Field(max_length=256)] = ()
-    """Tenants with limits of their own."""
+    """Limits of single tenants."""
     on_redis_failure: OnRedisFailure = OnRedisFailure.LOCAL_FALLBACK
-    """What Middleware does while Redis does not answer."""
+    """Behaviour of Middleware while Redis is unavailable."""
 
 
 class CanaryHeader(Model):
-    """The header that picks the canary."""
+    """Header that selects the canary."""
 
     name: HeaderName = "X-Canary"
-    """Header that always reaches a live canary, at any weight."""
+    """Name of the header. Requests with it always reach a live canary, at any weight."""
     value: Annotated[str, Field(min_length=1, max_length=64, pattern=VISIBLE_PATTERN)] = "1"
-    """Its exact value."""
+    """Exact value of the header."""
 
 
 class CanaryStep(Model):
-    """One weight and how long it is held."""
+    """A step of a canary."""
 
     weight: Annotated[int, Field(ge=1, le=100)]
-    """Percent of the traffic."""
+    """Share of the traffic, in percent."""
     hold: Duration = "1m"
-    """How long it stays there."""
+    """Time the weight is held."""
 
 
 class Analysis(Model):
-    """What a canary must hold."""
+    """Analysis of a canary."""
 
     min_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 50
-    """Requests the canary must have answered before a step is judged."""
+    """Minimum number of responses of the canary before a step is judged."""
     max_error_percent: Percent = 2
-    """Most failures of the canary, in percent of its answers."""
+    """Maximum error ratio of the canary, in percent of its responses."""
     max_p99: PositiveDuration | None = Field(default=None, alias="maxP99")
-    """Slowest 99th percentile of the canary; absent: not judged."""
+    """Maximum 99th percentile of the canary's latency. Default: not judged."""
     deadline: PositiveDuration = "30m"
-    """Without a verdict for this long the canary is aborted."""
+    """Maximum time without a verdict before the canary is aborted."""
 
 
 class Canary(Model):
-    """How a new revision gets its traffic: by steps, or by a weight that is pinned by hand."""
+    """Rollout of new revisions: by steps, or by a pinned weight."""
 
     header: CanaryHeader = Field(default_factory=CanaryHeader)
-    """Header for testers."""
+    """Header that selects the canary."""
     steps: Annotated[tuple[CanaryStep, ...], Field(max_length=32)] = ()
-    """Weights that are run through by themselves, ascending; after the last one the canary is promoted."""
+    """Automatic steps with ascending weights. After the last one the canary is promoted."""
     weight: Percent | None = None
-    """Percent pinned by hand, only for the revision current when this value last changed. Absent: steps run."""
+    """Pinned weight, in percent, of the revision that was current when this value changed. Default: the steps run."""
     paused: bool = False
-    """Hold the steps where they are."""
+    """Pause the steps."""
     promote: Annotated[str, Field(max_length=63)] = ""
-    """Name of the revision to promote now."""
+    """Name of the revision to promote immediately."""
     abort: Annotated[str, Field(max_length=63)] = ""
     """Name of the revision to abort."""
     analysis: Analysis = Field(default_factory=Analysis)
-    """What a canary must hold to get to the next step by itself."""
+    """Analysis that a step must pass."""
 
 
 class LatencyObjective(Model):
-    """How many requests must be fast enough."""
+    """Objective for latency."""
 
     threshold: PositiveDuration = "500ms"
-    """A request that takes longer counts against the objective."""
+    """Maximum latency of a good request."""
     objective: Objective = "99"
-    """Percent of the requests that must be faster."""
+    """Share of good requests, in percent."""
 
 
 class Slo(Model):
-    """The service level objective, whose error budget gates the canary's own steps."""
+    """Service level objective. Its error budget gates automatic steps of a canary."""
 
     objective: Objective = "99.5"
-    """Percent of the requests that must succeed."""
+    """Share of successful requests, in percent."""
     window: Window = "30d"
     """Window of the error budget, from 1h to 30d."""
     latency: LatencyObjective | None = None
-    """Objective for latency; absent: none."""
+    """Objective for latency. Default: none."""
 
 
 def effective_resilience(base: Resilience, *overrides: ResilienceOverride | None) -> Resilience:

@@ -1,4 +1,4 @@
-"""What is wrong with a resource, in one form whoever found it: where, which value, which rule, and what to do."""
+"""What is wrong with a resource, in one form for schema and rules: where, which value, which rule, and what to do."""
 
 import json
 import re

@@ -38,7 +38,7 @@ there must be a number to count to. The API server says only that there is a cyc
 
 _PYTHON_ONLY = """### What only the operator and `rslice validate` catch
 
-The API server accepts these. The operator then reports them in the conditions, and what runs goes on.
+The API server accepts these. The operator then reports them in the conditions, and what runs continues.
 """
 
 _NOT_YET = """### Fields that have no effect yet

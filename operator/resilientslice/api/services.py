@@ -23,107 +23,107 @@ DEFAULT_REPLICAS = 2
 
 
 class Protocol(StrEnum):
-    """What a service speaks."""
+    """Protocol of a service."""
 
     HTTP = "HTTP"
     GRPC = "GRPC"
 
 
 class StoreName(StrEnum):
-    """A store that a service may reach."""
+    """A store."""
 
     POSTGRES = "postgres"
     REDIS = "redis"
 
 
 class Autoscaling(Model):
-    """Bounds and aim of the HorizontalPodAutoscaler."""
+    """Bounds and target of the HorizontalPodAutoscaler."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Fewest replicas."""
+    """Minimum number of replicas."""
     max_replicas: Annotated[int, Field(ge=1, le=1000)]
-    """Most replicas."""
+    """Maximum number of replicas."""
     target_cpu_utilization_percentage: Annotated[int, Field(ge=1, le=100)] = Field(
         default=70, alias="targetCPUUtilizationPercentage"
     )
-    """Average CPU, in percent of the request, that the autoscaler aims at."""
+    """Target average CPU utilization, in percent of the request."""
 
 
 class Expose(Model):
-    """What of the outside's requests goes to the service."""
+    """External requests routed to this service."""
 
     path_prefix: PathPrefix = "/"
-    """Requests from outside whose path starts with this go to the service; the longest prefix wins."""
+    """Path prefix of external requests routed to this service. The longest prefix wins."""
 
 
 class Route(Model):
-    """Requests for which the service's own policy doesn't fit; the longest prefix wins."""
+    """Policy of requests by path. The longest prefix wins."""
 
     path_prefix: PathPrefix
-    """Path prefix the exception is for."""
+    """Path prefix of the requests."""
     timeout: Duration | None = None
-    """Time for the whole request, retries included; `0s` for none."""
+    """Timeout of a request, retries included. `0s` disables it."""
     idle_timeout: PositiveDuration | None = None
-    """Time without a byte in either direction before the stream is ended."""
+    """Idle timeout: time without data in either direction before the stream is closed."""
     retries: RequestRetriesOverride | None = None
-    """Retries of these requests, field by field. The budget is the service's."""
+    """Overrides of the service's retries. The retry budget is always the service's."""
     websocket: bool = False
-    """Allow upgrades to WebSocket; such a stream has no time-out but the idle one."""
+    """Allow upgrades to WebSocket. Such a stream has no timeout except the idle timeout."""
 
 
 class Egress(Model):
-    """Addresses outside the slice that may be called."""
+    """Allowed egress to addresses outside the slice."""
 
     cidr: Cidr
-    """Addresses that may be called, `203.0.113.0/24`."""
+    """Address range, such as `203.0.113.0/24`."""
     ports: Annotated[tuple[Port, ...], Field(max_length=32)] = ()
-    """TCP ports that may be called; empty for all."""
+    """TCP ports. Default: all."""
 
 
 class Service(Model):
-    """One service: what runs, what it may call, and where its own policy differs from the slice's."""
+    """A service: its pods, its dependencies and its policy."""
 
     name: ServiceName
-    """Name, unique in the slice: a DNS label of at most 24 characters. Others call it as `http://SLICE-NAME:PORT`."""
+    """Name, unique in the slice: a DNS label of at most 24 characters. Other services call it at `http://SLICE-NAME:PORT`."""
     image: Image
     """Container image."""
     command: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
-    """Replaces the image's entrypoint."""
+    """Entrypoint. Default: the image's."""
     args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
     """Arguments of the entrypoint."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=128)] = ()
-    """Environment variables. They win over the ones that the operator sets."""
+    """Environment variables. They take precedence over those set by the operator."""
     env_from: Annotated[tuple[EnvFrom, ...], Field(max_length=16)] = ()
-    """Secrets and ConfigMaps whose keys become variables."""
+    """Secrets and ConfigMaps whose keys become environment variables."""
     resources: Resources = Field(default_factory=Resources)
-    """CPU and memory; requests of 50m and 64Mi and a memory limit of 256Mi where absent."""
+    """CPU and memory. Defaults: requests of 50m and 64Mi, a memory limit of 256Mi."""
     probes: Probes = Field(default_factory=Probes)
     """Health checks."""
     volumes: Annotated[tuple[Volume, ...], Field(max_length=16)] = ()
-    """Volumes and where they are mounted. `/tmp` is a writable emptyDir of 64Mi where none takes its place."""
+    """Volumes and their mounts. `/tmp` is a writable emptyDir of 64Mi unless replaced."""
     image_pull_secrets: Annotated[tuple[PullSecret, ...], Field(max_length=8)] = ()
-    """Secrets to pull the image with."""
+    """Secrets for pulling the image."""
     scheduling: Scheduling = Field(default_factory=Scheduling)
-    """Where the pods may run."""
+    """Scheduling constraints of the pods."""
     termination_grace_period: PositiveDuration = "30s"
-    """Time a pod has to end by itself after it was asked to."""
+    """Time a pod has to shut down after SIGTERM."""
     port: Port | None = None
-    """Port it listens on, also in the variable PORT. Absent: nobody calls it, no weight, updated at promotion."""
+    """Listening port, also in the variable PORT. Without it a service gets no requests and is updated at promotion."""
     protocol: Protocol = Protocol.HTTP
-    """What it speaks: HTTP (1.1) or GRPC (HTTP/2)."""
+    """Protocol: HTTP (HTTP/1.1) or GRPC (HTTP/2)."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How many; 2 when neither this nor `autoscaling` is given."""
+    """Number of replicas. Default: 2, unless `autoscaling` is set."""
     autoscaling: Autoscaling | None = None
-    """Let a HorizontalPodAutoscaler choose the replicas."""
+    """Scale the replicas by a HorizontalPodAutoscaler."""
     expose: Expose | None = None
-    """Reachable from outside through the front listener."""
+    """Expose the service through the front listener."""
     routes: Annotated[tuple[Route, ...], Field(max_length=16)] = ()
-    """Exceptions by path."""
+    """Policy by path."""
     depends_on: Annotated[tuple[ServiceName, ...], Field(max_length=32)] = ()
-    """Services it may call. Gives a NetworkPolicy edge each, and PAYMENTS_URL for `payments`."""
+    """Services that it calls. Each adds a NetworkPolicy rule and a variable, PAYMENTS_URL for `payments`."""
     stores: Annotated[tuple[StoreName, ...], Field(max_length=2)] = ()
-    """Stores it may reach; gives DATABASE_URL and REDIS_URL."""
+    """Stores that this service uses. They add the variables DATABASE_URL and REDIS_URL."""
     egress: Annotated[tuple[Egress, ...], Field(max_length=32)] = ()
-    """What else it may call; everything else is denied."""
+    """Allowed egress. All other egress is denied."""
     resilience: ResilienceOverride | None = None
-    """Where it differs from spec.resilience, field by field."""
+    """Overrides of spec.resilience."""

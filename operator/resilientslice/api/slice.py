@@ -27,43 +27,43 @@ BAD_NAME = f"a slice's name must be a DNS label of at most {MAX_SLICE_NAME} char
 
 
 class DeletionPolicy(StrEnum):
-    """What becomes of the data of a slice that is deleted."""
+    """Handling of data when the slice is deleted."""
 
     RETAIN = "Retain"
     DELETE = "Delete"
 
 
 class Spec(Model):
-    """What is wanted of the slice."""
+    """Desired state of the slice."""
 
     services: Annotated[tuple[Service, ...], Field(min_length=1, max_length=64)]
-    """The services, as they should become."""
+    """Desired services."""
     front: Front = Field(default_factory=Front)
-    """The way in."""
+    """External entry point."""
     proxy: Proxy = Field(default_factory=Proxy)
-    """The slice's Envoys."""
+    """Envoy proxies of the slice."""
     resilience: Resilience = Field(default_factory=Resilience)
-    """How calls to the services survive; each service may differ."""
+    """Resilience of calls to services. A service can override it."""
     rate_limit: RateLimit | None = None
-    """Limits by tenant; absent: none."""
+    """Rate limits by tenant. Default: none."""
     canary: Canary | None = None
-    """How a new revision gets its traffic; absent: a plain rolling update."""
+    """Rollout of new revisions by canary. Default: a rolling update."""
     stores: Stores = Field(default_factory=Stores)
-    """PostgreSQL and Redis."""
+    """Backing stores."""
     backup: Backup | None = None
-    """Backups of the managed stores; absent: none."""
+    """Backups of the managed stores. Default: none."""
     slo: Slo = Field(default_factory=Slo)
-    """The objective."""
+    """Service level objective."""
     suspend: bool = False
-    """Stop reconciling, keep serving."""
+    """Stop reconciling. Running pods and proxies are left unchanged."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
-    """Whether volumes, credentials and backups outlive the slice."""
+    """Whether volumes, credentials and backups are retained or deleted with the slice."""
     restarted_at: Timestamp = ""
-    """A moment as in RFC 3339, empty for never. A new value restarts every service: it is part of the revision."""
+    """Timestamp in RFC 3339. A new value makes a new revision, which restarts every service."""
 
 
 class Metadata(Model):
-    """The part of Kubernetes' metadata that matters here; the rest is passed by."""
+    """Object metadata, as far as it is used."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -72,9 +72,9 @@ class Metadata(Model):
     namespace: Annotated[str, Field(max_length=63)] = "default"
     """Namespace."""
     uid: str = ""
-    """Given by the API server; empty offline."""
+    """Set by the API server; empty offline."""
     generation: int = 0
-    """Given by the API server; 0 offline."""
+    """Set by the API server; 0 offline."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels."""
     annotations: dict[str, str] = Field(default_factory=dict)
@@ -82,7 +82,7 @@ class Metadata(Model):
 
 
 class ResilientSlice(Model):
-    """A vertical slice of an application: its services, and how they must survive."""
+    """A vertical slice of an application: its services, their stores and their resilience."""
 
     api_version: Literal["resilientslice.dev/v1alpha1"]
     kind: Literal["ResilientSlice"]

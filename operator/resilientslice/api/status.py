@@ -19,7 +19,7 @@ NEVER = "1970-01-01T00:00:00Z"
 
 
 class Phase(StrEnum):
-    """One word for the whole slice."""
+    """Summary of the slice in one word."""
 
     PENDING = "Pending"
     READY = "Ready"
@@ -50,173 +50,173 @@ UNKNOWN: Truth = "Unknown"
 
 
 class Condition(Model):
-    """One thing that was observed, as Kubernetes writes conditions."""
+    """A condition, as in the Kubernetes API conventions."""
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
-    """Kind of the condition: Ready, Reconciling, Stalled, ConfigAccepted, …"""
+    """Type of the condition: Ready, Reconciling, Stalled, ConfigAccepted, …"""
     status: Truth
-    """True, False or Unknown."""
+    """Status of the condition: True, False or Unknown."""
     reason: Annotated[str, Field(max_length=128)] = ""
-    """One word why."""
+    """Reason in one word."""
     message: Message = ""
-    """A sentence why, and what to do."""
+    """Explanation, and what to do."""
     observed_generation: Annotated[int, Field(ge=0)] = 0
-    """Generation of the resource this was said of."""
+    """Generation of the resource that the condition was computed for."""
     last_transition_time: Time
-    """When the status last changed."""
+    """Time of the last change of `status`."""
 
 
 class RevisionStatus(Model):
-    """What the tracks run."""
+    """Revisions of the tracks."""
 
     stable: Name = ""
-    """Revision that the stable track runs."""
+    """Revision of the stable track."""
     canary: Name = ""
-    """Revision that the canary track runs; empty when there is none."""
+    """Revision of the canary track. Empty without a canary."""
 
 
 class Pin(Model):
-    """A weight pinned by hand, and what it belongs to."""
+    """A pinned weight and its revision."""
 
     weight: Percent
-    """Pinned weight."""
+    """Pinned weight, in percent."""
     revision: Name
-    """Revision that was current when the value last changed: the only one it acts on."""
+    """Revision that was current when the weight last changed. The weight applies only to it."""
 
 
 class CanaryStatus(Model):
-    """Where the canary stands."""
+    """State of the canary."""
 
     phase: Annotated[str, Field(max_length=32)] = ""
-    """Where the canary is: Idle, Starting, Progressing, Paused, Promoting, Draining, Aborted."""
+    """Phase: Idle, Starting, Progressing, Paused, Promoting, Draining or Aborted."""
     weight: Percent = 0
-    """Percent that the proxies draw for the canary."""
+    """Share of the traffic that every proxy sends to the canary, in percent."""
     step: Annotated[int, Field(ge=0, le=32)] = 0
-    """Step under way, from 1; 0 outside the steps."""
+    """Current step, from 1; 0 outside the steps."""
     pin: Pin | None = None
-    """Weight pinned by hand and its revision."""
+    """Pinned weight and its revision."""
     message: Message = ""
-    """What it waits for, or why it stopped, and what to do."""
+    """What the canary is waiting for, or why it stopped, and what to do."""
     since: Time | None = None
-    """When this phase began."""
+    """Start of this phase."""
 
 
 class ConfigStatus(Model):
-    """What every Envoy says it runs."""
+    """Configuration of the proxies."""
 
     digest: Annotated[str, Field(max_length=128)] = ""
-    """Digest of the configuration that is wanted."""
+    """Digest of the desired configuration."""
     acked: Amount = 0
-    """Envoys that run it."""
+    """Number of proxies that acknowledged it."""
     total: Amount = 0
-    """Envoys there are."""
+    """Number of proxies."""
     rejected: Message = ""
-    """Why an Envoy refused it, in Envoy's words."""
+    """Envoy's error, if a proxy rejected it."""
 
 
 class BurnRate(Model):
-    """How fast the error budget was spent in a window."""
+    """Burn rate of the error budget in a window."""
 
     window: Annotated[str, Field(max_length=16)]
-    """Window, `1h`."""
+    """Window, such as `1h`."""
     rate: Annotated[str, Field(max_length=16)]
-    """Budget spent in it, as a multiple of what would just last: a decimal."""
+    """Burn rate, a decimal: 1 spends the budget exactly over the window of the objective."""
 
 
 class SloStatus(Model):
-    """The objective and what is left of its budget."""
+    """Objective and error budget."""
 
     objective: Annotated[str, Field(max_length=8)] = ""
-    """Objective this was computed for."""
+    """Objective that the values were computed for."""
     sli: Annotated[str, Field(max_length=16)] = ""
-    """Percent of the requests that succeeded in the window."""
+    """Share of successful requests in the window, in percent."""
     budget_remaining: Annotated[str, Field(max_length=16)] = ""
-    """Percent of the error budget that is left."""
+    """Remaining error budget, in percent."""
     burn_rates: Annotated[tuple[BurnRate, ...], Field(max_length=16)] = ()
-    """How fast the budget burns."""
+    """Burn rates by window."""
     state: Annotated[str, Field(max_length=16)] = ""
-    """Met, Burning, Exhausted, NoTraffic or NoData."""
+    """State: Met, Burning, Exhausted, NoTraffic or NoData."""
 
 
 class Ejection(Model):
-    """A host that Envoys leave out."""
+    """An ejected host."""
 
     service: Name
-    """Service the host belongs to."""
+    """Service of the host."""
     host: Name
-    """Its address."""
+    """Address of the host."""
     pod: Name = ""
-    """Its pod."""
+    """Pod of the host."""
     since: Time | None = None
-    """When it was first seen ejected."""
+    """Time when the ejection was first observed."""
     envoys: Annotated[str, Field(max_length=16)]
-    """How many Envoys agree: `1/2`."""
+    """Proxies that eject the host, out of all: `1/2`."""
 
 
 class ServiceStatus(Model):
-    """Replicas of one service."""
+    """Replicas of a service."""
 
     name: Name
-    """Service."""
+    """Name of the service."""
     ready: Amount = 0
-    """Ready stable replicas."""
+    """Number of ready stable replicas."""
     desired: Amount = 0
-    """Wanted stable replicas."""
+    """Number of desired stable replicas."""
     canary_ready: Amount = 0
-    """Ready canary replicas."""
+    """Number of ready canary replicas."""
 
 
 class StoreStatus(Model):
-    """One store that the slice runs."""
+    """A store run by the slice."""
 
     name: Name
-    """Store: postgres or redis."""
+    """Name of the store: postgres or redis."""
     ready: Amount = 0
-    """Ready instances."""
+    """Number of ready instances."""
     desired: Amount = 0
-    """Desired instances."""
+    """Number of desired instances."""
     storage: Annotated[str, Field(max_length=64)] = ""
-    """Size of the volume as it is; empty while there is none. Managed stores only."""
+    """Capacity of the volume. Empty without a volume. Managed stores only."""
     requested_storage: Annotated[str, Field(max_length=64)] = ""
-    """Size that the volume claim asks for."""
+    """Size requested by the volume claim."""
 
 
 class BackupStatus(Model):
-    """When backups were last seen to work."""
+    """Last backups that were verified."""
 
     last_successful_time: Time | None = None
-    """When the last backup was written and read back."""
+    """Time of the last backup that was written and read back."""
     last_verified_restore: Time | None = None
-    """When a restore was last tried and compared."""
+    """Time of the last restore that was verified."""
 
 
 class Status(Model):
-    """What the operator observed."""
+    """Observed state of the slice."""
 
     observed_generation: Annotated[int, Field(ge=0)] = 0
-    """Generation of the resource this status was computed for."""
+    """Generation of the resource that the status was computed for."""
     phase: Phase = Phase.PENDING
-    """One word for people; machines read the conditions."""
+    """Summary in one word. Tools should read the conditions."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = ()
-    """Ready, Reconciling, Stalled and more, as kstatus reads them."""
+    """Conditions, compatible with kstatus."""
     revision: RevisionStatus = Field(default_factory=RevisionStatus)
-    """Revisions of both tracks."""
+    """Revisions of the tracks."""
     canary: CanaryStatus = Field(default_factory=CanaryStatus)
-    """The canary."""
+    """State of the canary."""
     config: ConfigStatus = Field(default_factory=ConfigStatus)
-    """Which Envoys run which configuration."""
+    """Configuration of the proxies."""
     slo: SloStatus = Field(default_factory=SloStatus)
-    """The objective and its budget."""
+    """Objective and error budget."""
     ejections: Annotated[tuple[Ejection, ...], Field(max_length=256)] = ()
-    """Hosts that are ejected now."""
+    """Ejected hosts."""
     ejected: Amount = 0
-    """How many they are: kubectl prints a number, it can't count."""
+    """Number of ejected hosts."""
     services: Annotated[tuple[ServiceStatus, ...], Field(max_length=128)] = ()
-    """Replicas of each service."""
+    """Replicas by service."""
     stores: Annotated[tuple[StoreStatus, ...], Field(max_length=8)] = ()
-    """Instances and volumes of each store that the slice runs."""
+    """Instances and volumes by store."""
     backup: BackupStatus = Field(default_factory=BackupStatus)
-    """Backups."""
+    """Verified backups."""
 
 
 WAITING = Status(

@@ -12,99 +12,99 @@ from resilientslice.api.scalars import ZONE_PATTERN, Cidr, Host, Image, ObjectNa
 
 
 class ManagedPostgres(Model):
-    """A single PostgreSQL that the operator runs."""
+    """A single PostgreSQL instance run by the operator."""
 
     storage: Size = "1Gi"
-    """Size of its volume, in bytes; it may grow, never shrink."""
+    """Size of the volume, in bytes. It can grow, never shrink."""
     major_version: Annotated[int, Field(ge=14, le=99)] = 18
-    """PostgreSQL's major version, pinned at creation: data files of one don't open in another."""
+    """Major version of PostgreSQL. Immutable, because data files of one major version don't open in another."""
     image: Image | None = None
-    """Image, whose tag begins with the major version; the operator's choice when absent."""
+    """Image, with a tag that begins with the major version. Default: chosen by the operator."""
     storage_class_name: ObjectName | None = None
-    """StorageClass of the volume; the cluster's default when absent."""
+    """StorageClass of the volume. Default: the cluster's."""
     resources: Resources = Field(default_factory=Resources)
-    """CPU and memory; requests of 100m and 256Mi and a memory limit of 512Mi where absent."""
+    """CPU and memory. Defaults: requests of 100m and 256Mi, a memory limit of 512Mi."""
 
 
 class ManagedRedis(Model):
-    """A single Redis that the operator runs."""
+    """A single Redis instance run by the operator."""
 
     storage: Size = "1Gi"
-    """Size of its volume, in bytes; it may grow, never shrink."""
+    """Size of the volume, in bytes. It can grow, never shrink."""
     image: Image | None = None
-    """Image; the operator's choice when absent."""
+    """Image. Default: chosen by the operator."""
     storage_class_name: ObjectName | None = None
-    """StorageClass of the volume; the cluster's default when absent."""
+    """StorageClass of the volume. Default: the cluster's."""
     resources: Resources = Field(default_factory=Resources)
-    """CPU and memory; requests of 50m and 64Mi and a memory limit of 256Mi where absent."""
+    """CPU and memory. Defaults: requests of 50m and 64Mi, a memory limit of 256Mi."""
 
 
 class ExternalStore(Model):
-    """A store that exists already."""
+    """An existing store."""
 
     secret_name: ObjectName
-    """Secret of this namespace whose key `url` is the connection URL."""
+    """Secret of the namespace whose key `url` is the connection URL."""
 
 
 class CnpgPostgres(Model):
     """A cluster of CloudNativePG."""
 
     instances: Annotated[int, Field(ge=1, le=9)] = 3
-    """Instances of the CloudNativePG cluster."""
+    """Number of instances of the CloudNativePG cluster."""
     storage: Size = "1Gi"
-    """Size of each instance's volume, in bytes; it may grow, never shrink."""
+    """Size of each instance's volume, in bytes. It can grow, never shrink."""
 
 
 class Postgres(Model):
-    """Exactly one variant is set, and stays."""
+    """A store. Set exactly one variant; it is immutable."""
 
     managed: ManagedPostgres | None = None
-    """A single PostgreSQL that the operator runs."""
+    """A single PostgreSQL instance run by the operator."""
     external: ExternalStore | None = None
-    """One that exists already."""
+    """An existing instance."""
     cnpg: CnpgPostgres | None = None
-    """A cluster of CloudNativePG, where that runs."""
+    """A CloudNativePG cluster. Requires CloudNativePG."""
 
 
 class Redis(Model):
-    """Exactly one variant is set, and stays."""
+    """A store. Set exactly one variant; it is immutable."""
 
     managed: ManagedRedis | None = None
-    """A single Redis that the operator runs."""
+    """A single Redis instance run by the operator."""
     external: ExternalStore | None = None
-    """One that exists already."""
+    """An existing instance."""
 
 
 class Stores(Model):
-    """The slice's stores; absent ones are not there."""
+    """Backing stores. Omitted ones are not provisioned."""
 
     postgres: Postgres | None = None
-    """PostgreSQL; gives DATABASE_URL to the services that list it."""
+    """PostgreSQL. Services that list it get DATABASE_URL."""
     redis: Redis | None = None
-    """Redis; gives REDIS_URL to the services that list it."""
+    """Redis. Services that list it get REDIS_URL."""
 
 
 class Retention(Model):
-    """How many backups are kept."""
+    """Retention of backups."""
 
     keep_last: Annotated[int, Field(ge=1, le=365)] = 7
-    """Backups that are kept; a verified one is never removed before a newer verified one exists."""
+    """Number of backups to keep. A verified backup is never removed before a newer verified one exists."""
 
 
 class BackupVolume(Model):
-    """The volume that backups are written to."""
+    """Volume for backups."""
 
     storage: Size = "5Gi"
-    """Size of the volume, in bytes; it may grow, never shrink."""
+    """Size of the volume, in bytes. It can grow, never shrink."""
     storage_class_name: ObjectName | None = None
-    """StorageClass of the volume; the cluster's default when absent."""
+    """StorageClass of the volume. Default: the cluster's."""
 
 
 class BackupDestination(Model):
-    """Where backups go."""
+    """Destination of backups."""
 
     volume: BackupVolume = Field(default_factory=BackupVolume)
-    """A volume of its own in the cluster."""
+    """Dedicated volume in the cluster."""
 
 
 class Backup(Model):
@@ -115,13 +115,13 @@ class Backup(Model):
     time_zone: Annotated[str, Field(pattern=ZONE_PATTERN, max_length=64)] = "UTC"
     """IANA time zone of the schedule."""
     retention: Retention = Field(default_factory=Retention)
-    """How many are kept."""
+    """Retention of backups."""
     destination: BackupDestination = Field(default_factory=BackupDestination)
-    """Where they go."""
+    """Destination of backups."""
 
 
 class FrontType(StrEnum):
-    """Type of the Service that is the way in."""
+    """Type of the front Service."""
 
     CLUSTER_IP = "ClusterIP"
     NODE_PORT = "NodePort"
@@ -129,42 +129,42 @@ class FrontType(StrEnum):
 
 
 class FrontKind(StrEnum):
-    """What stands before the front Service."""
+    """Resource in front of the front Service."""
 
     SERVICE = "Service"
     INGRESS = "Ingress"
 
 
 class Tls(Model):
-    """A certificate and its key."""
+    """A TLS certificate."""
 
     secret_name: ObjectName
     """Secret of type kubernetes.io/tls."""
 
 
 class Front(Model):
-    """The way in. All services that are exposed share it."""
+    """External entry point, shared by all exposed services."""
 
     type: FrontType = FrontType.CLUSTER_IP
     """Type of the front Service."""
     kind: FrontKind = FrontKind.SERVICE
-    """`Ingress` puts an Ingress before the front Service; `Service` leaves it at that."""
+    """`Ingress` creates an Ingress for the front Service; `Service` does not."""
     hosts: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
-    """Host names that are answered; empty for all. An Ingress needs one."""
+    """Accepted host names. Default: all. An Ingress requires at least one."""
     class_name: ObjectName | None = Field(default=None, alias="class")
-    """IngressClass; the cluster's default when absent."""
+    """IngressClass. Default: the cluster's."""
     tls: Tls | None = None
     """Certificate of the Ingress."""
     trusted_proxies: Annotated[tuple[Cidr, ...], Field(max_length=32)] = ()
-    """Who may set the tenant, canary and track headers; empty trusts everyone."""
+    """Address ranges trusted to set the tenant, canary and track headers. Default: all addresses are trusted."""
 
 
 class Proxy(Model):
-    """The slice's own Envoys."""
+    """Envoy proxies of the slice."""
 
     replicas: Annotated[int, Field(ge=1, le=32)] = 2
-    """How many Envoys. Limits are divided by them."""
+    """Number of proxies. Limits are divided among them."""
     resources: Resources = Field(default_factory=Resources)
-    """CPU and memory of one Envoy; requests of 100m and 128Mi and limits of 1 and 256Mi where absent."""
+    """CPU and memory of one proxy. Defaults: requests of 100m and 128Mi, limits of 1 and 256Mi."""
     image: Image | None = None
-    """Image of Envoy; the operator's choice when absent."""
+    """Image of Envoy. Default: chosen by the operator."""

@@ -40,7 +40,7 @@ def parse_slice(data: Any) -> ResilientSlice:
 def check_change(old: ResilientSlice, new: ResilientSlice, *, volumes: bool = True) -> None:
     """Raises InvalidSliceError with every change that can't be made to a slice that exists.
 
-    Without `volumes` sizes are left to whoever can see what volumes really have.
+    Without `volumes` sizes are left to the caller that knows the volumes.
     """
     problems = tuple(forbidden_changes(old, new) if volumes else lasting_changes(old, new))
     if problems:

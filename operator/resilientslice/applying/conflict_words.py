@@ -25,7 +25,7 @@ def field_conflicts(contests: Iterable[Contest]) -> tuple[Trouble, ...]:
         Trouble(
             TroubleKind.FIELD_CONFLICT,
             Reason.FIELD_MANAGER_CONFLICT,
-            f"{' '.join(contest.object)}: {contest.manager or 'somebody'} goes on setting {contest.field}, which the "
+            f"{' '.join(contest.object)}: {contest.manager or 'someone'} keeps setting {contest.field}, which the "
             "slice sets too; it is left as it is for now. Change the slice instead, or stop the other.",
         )
         for contest in contests

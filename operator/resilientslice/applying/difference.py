@@ -15,7 +15,7 @@ class Action(StrEnum):
     UPDATE = "Update"
     """It is to be something else."""
     RETAKE = "Retake"
-    """It is to be what it was, and somebody took a field of it."""
+    """It is to be what it was, and someone took a field of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`changes` in the order of application, `gone` in the order of removal. `waiting` are in the way and on their
-    way out; `strangers` belong to somebody else."""
+    way out; `strangers` belong to someone else."""
 
     changes: tuple[Change, ...] = ()
     gone: tuple[ChildId, ...] = ()

@@ -1,6 +1,6 @@
 """What the API server refuses, or fails to do, in the words of the status: said while it lasts, and in the same words.
 
-What is refused until somebody changes something stalls the slice at once. What may pass by itself is said when it has
+What is refused until someone changes something stalls the slice at once. What may pass by itself is said when it has
 lasted for a few seconds; the pass fails, so that the queue has it tried again.
 """
 
@@ -72,7 +72,7 @@ def steady(before: Iterable[Trouble], now: Trouble) -> Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """`with Collected(failures)`: what fails in there keeps nothing else from being tried. NotLeadingError goes on:
+    """`with Collected(failures)`: what fails in there keeps nothing else from being tried. NotLeadingError continues:
     nothing may be tried."""
 
     failures: list[KubeError]

@@ -1,7 +1,7 @@
-"""Two managers of one field: when somebody sets again and again what we set too, both lose. One of them has to say so.
+"""Two managers of one field: when someone sets again and again what we set too, both lose. One of them has to say so.
 
 A field that had to be taken back three times in five minutes is left alone for a while, longer each time, and is named
-in the status, with whoever sets it. Only that field: whatever else the slice says of its object is applied meanwhile.
+in the status, with the manager that sets it. Only that field: the rest of its object is applied meanwhile.
 When the slice asks for another value of the field itself, that is a new wish, and is tried at once, once.
 """
 
@@ -35,7 +35,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Contests:
-    """All of one slice. Kept while the process lives: a conflict that goes on is found again within minutes."""
+    """All of one slice. Kept while the process lives: a conflict that continues is found again within minutes."""
 
     of: Mapping[tuple[ChildId, str], Contest] = field(default_factory=dict)
 

@@ -123,7 +123,7 @@ class ObjectWriter:
         return found
 
     async def _let_go(self, wanted: Object, uid: str) -> bool:
-        """True if a StatefulSet has to be created again: nobody can change its claim templates. Its pod goes on, and is
+        """True if a StatefulSet has to be created again: its claim templates are immutable. Its pod continues, and is
         taken over by the one that follows as soon as this one is gone."""
         name = wanted["metadata"]["name"]
         live = await self._client.find(STATEFUL_SET, self._key.namespace, name)
@@ -134,7 +134,7 @@ class ObjectWriter:
         if same_claims(live["spec"].get("volumeClaimTemplates") or (), wanted["spec"]["volumeClaimTemplates"]):
             return False
         self._applied.remade |= {name}
-        _log.info("%s: StatefulSet %s is created again, its pod goes on", self._key, name)
+        _log.info("%s: StatefulSet %s is created again, its pod continues", self._key, name)
         await self._client.delete(STATEFUL_SET, self._key.namespace, name, uid=uid, propagation="Orphan")
         return True
 

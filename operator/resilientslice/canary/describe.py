@@ -49,7 +49,7 @@ def _aborted(state: State, wanted: Wanted) -> str:
 
 
 def _promoting(state: State, wanted: Wanted, signals: Signals) -> str:
-    text = f"Stable is updated to {state.stable} while {state.canary} goes on serving; waits for " + _pods(
+    text = f"Stable is updated to {state.stable} while {state.canary} keeps serving; waits for " + _pods(
         signals.stable_pending, "its pods"
     )
     if wanted.revision == state.stable:
@@ -122,7 +122,7 @@ def _step(state: State, goal: Goal, canary: Canary, signals: Signals) -> str:
     if judged.verdict is Verdict.WAIT:
         return f"{place}: {judged.why}; aborts after {canary.analysis.deadline} without a verdict."
     if signals.budget is False:
-        return f"{place}: waits because the error budget is spent. Pin a weight or set promote to go on by hand."
+        return f"{place}: waits because the error budget is spent. Pin a weight or set promote to continue by hand."
     return f"{place}: holds for {canary.steps[goal.step - 1].hold}."
 
 

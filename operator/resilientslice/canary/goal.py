@@ -52,7 +52,7 @@ def _by_itself(state: State, wanted: Wanted, canary: Canary) -> Goal:
     if state.canary in wanted.former:
         return Goal(CanaryReason.RETURN, 100)
     if state.pin is not None:
-        # none at all is what anybody may have meant for any revision
+        # none at all is what anyone may have meant for any revision
         return Goal(CanaryReason.STALE_WEIGHT, 0) if state.pin.weight else Goal(CanaryReason.PINNED, 0)
     if not canary.steps:
         # what was on its way up and nobody asks for any more is taken back

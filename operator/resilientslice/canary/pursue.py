@@ -51,5 +51,5 @@ def _moved(before: State, after: State) -> Event:
     if after.phase is Phase.PAUSED:
         return transitions.normal(EventReason.CANARY_PAUSED, f"{after.canary} stays at {after.weight} ({after.reason})")
     return transitions.normal(
-        EventReason.CANARY_RESUMED, f"{after.canary} goes on from {after.weight} ({after.reason})"
+        EventReason.CANARY_RESUMED, f"{after.canary} continues from {after.weight} ({after.reason})"
     )

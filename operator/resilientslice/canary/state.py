@@ -96,7 +96,7 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the proxies are told: the share that is drawn for the canary, and whether there are routes to it at all."""
+    """Routing of the proxies: the share that is drawn for the canary, and whether there are routes to it at all."""
 
     canary: str
     weight: int

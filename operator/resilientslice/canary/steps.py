@@ -1,4 +1,4 @@
-"""The steps that run by themselves: where to go on, and what a step draws."""
+"""The steps that run by themselves: where to continue, and what a step draws."""
 
 from collections.abc import Sequence
 

@@ -93,7 +93,7 @@ def finalise(state: State, revision: str, reason: CanaryReason, now: float) -> T
         return _removed(promoted, now), normal(EventReason.UPDATED, f"{state.stable} → {revision} by a rolling update")
     after = enter(promoted, now, Phase.PROMOTING, reason)
     return after, normal(
-        EventReason.PROMOTING, f"{state.stable} → {revision}: stable is updated, {state.canary} goes on serving"
+        EventReason.PROMOTING, f"{state.stable} → {revision}: stable is updated, {state.canary} keeps serving"
     )
 
 

@@ -151,7 +151,7 @@ class Claims:
         return ""
 
     async def _found(self, key: SliceKey, uid: str, there: Object) -> str:
-        """Somebody was quicker, or has taken our label away."""
+        """Someone was quicker, or has taken our label away."""
         if controller_uid(there) != uid:
             return ""
         noted = there["metadata"].get("annotations") or {}
@@ -165,7 +165,7 @@ class Claims:
         return ""
 
     async def _take(self, key: SliceKey, name: str, uid: str, version: str) -> None:
-        """Only of what was seen: ConflictError if anybody has changed it since."""
+        """Only of what was seen: ConflictError if anyone has changed it since."""
         claim = {INSTALLATION_ANNOTATION: self.installation}
         identity = {"namespace": key.namespace, "name": name, "uid": uid, "resourceVersion": version}
         only = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**identity, "annotations": claim}}

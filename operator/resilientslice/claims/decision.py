@@ -34,7 +34,7 @@ class Claimed(Enum):
     NOT_THERE = "NotThere"
     """There is nothing yet that a claim could be made on."""
     NOT_OURS = "NotOurs"
-    """What has its name belongs to somebody else, or to a slice that is gone."""
+    """What has its name belongs to someone else, or to a slice that is gone."""
     BY_NOBODY = "ByNobody"
     BY_US = "ByUs"
     BY_ANOTHER = "ByAnother"
@@ -84,7 +84,7 @@ def contended(contender: str, ours: str) -> Trouble:
     """What the one that manages the slice says."""
     if contender == UNKNOWN:
         said = (
-            "Another operator, perhaps of an older version, goes on changing this slice's objects; the one whose Lease "
+            "Another operator, perhaps of an older version, keeps changing this slice's objects; the one whose Lease "
             f"is {ours} leaves them alone for now. Let only one of them watch this namespace."
         )
     else:

@@ -36,7 +36,7 @@ Files beside shop.yaml:
 \b
 Each replica gets PORT, HOST, ADMIN_PORT, POD_NAME and what the resource says; of the shell only PATH, HOME,
 LANG and the like. A change of an image makes a revision with a canary (with spec.canary), a change of
-spec.canary.weight moves traffic, 100 promotes. A wrong edit is refused, and what ran goes on.
+spec.canary.weight moves traffic, 100 promotes. A wrong edit is refused, and what ran continues.
 
 \b
 Exit codes: 0 stopped, 1 an internal error, 2 could not start or (--until-ready) did not become ready.
@@ -67,7 +67,7 @@ def command(
 ) -> None:
     """Run a slice on this machine: stores, services and Envoy as processes on loopback.
 
-    The files are followed: an edit is applied while everything else goes on.
+    The files are followed: an edit is applied while everything else continues.
     """
     settings = RunSettings(file=file, procfile=procfile, env_file=env_file, state=state, port=port)
     view = not plain and not until_ready and sys.stdout.isatty()
@@ -133,7 +133,7 @@ async def _until_ready(runtime: LocalRuntime, seconds: float, stop: asyncio.Even
 
 
 def _print(line: str, stop: asyncio.Event) -> None:
-    """Whoever closes our output wants us to end."""
+    """A closed output ends the runtime."""
     try:
         say(line)
     except OSError:

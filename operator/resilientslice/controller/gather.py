@@ -78,6 +78,6 @@ def _services(memory: Memory | None) -> frozenset[str]:
 
 
 def _idle(refusal: Refusal) -> Trouble:
-    """Of an Envoy that no caller is sent to: those that serve go on, and its rollout does not."""
+    """Of an Envoy that no caller is sent to: those that serve continue, and its rollout does not."""
     said = f"{refusal.instance}: its Envoy refuses the configuration that others run: {refusal.words}"
     return Trouble(TroubleKind.PODS, Reason.PROXY_CONFIG_REJECTED, said[:MESSAGE_LENGTH])

@@ -93,7 +93,7 @@ def _tokens(entries: Mapping[str, Any]) -> tuple[Hashable, ...]:
 
 
 def _token(value: Any) -> Hashable:
-    """The same for two values that are the same. Parts are known by where they are, and they stay there: whoever knows
+    """The same for two values that are the same. Parts are known by where they are, and they stay there: who knows
     the token holds them."""
     kind = type(value)
     return (kind, value) if kind is str or kind in _PLAIN else id(value)

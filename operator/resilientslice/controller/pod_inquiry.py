@@ -86,7 +86,7 @@ class PodInquiry:
 
 
 def _workload(pod: Object) -> ChildKey:
-    """The workload that a pod is of, by the name that its ReplicaSet has from it: a label alone is anybody's."""
+    """The workload that a pod is of, by the name that its ReplicaSet has from it: a label alone is anyone's."""
     owner = controller(pod)
     if owner.kind != REPLICA_SET.kind:
         return owner.kind, owner.name

@@ -17,7 +17,7 @@ from resilientslice.render.revision import Revision
 
 
 class NothingStoredError(Exception):
-    """The very first revision of a slice is refused: there is nothing that could go on."""
+    """The very first revision of a slice is refused: there is nothing that could continue."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.trouble.message)
@@ -54,7 +54,7 @@ def asked(
     *,
     sleep_action: bool,
 ) -> tuple[ResilientSlice, Revision]:
-    """The slice and its revision; or what goes on while that revision can't be stored."""
+    """The slice and its revision; or what continues while that revision can't be stored."""
     if withheld is not None and memory is not None:
         return without(slice_, memory, withheld), without_wanted(memory)
     return slice_, wanted_of(remembered, slice_, memory, sleep_action=sleep_action)

@@ -44,7 +44,7 @@ def _read_order(identifier: str) -> Request:
 
 
 async def tenants_are_kept_apart(stage: Stage) -> Measured:
-    """A tenant over its limit is told so at once; another one, at the same time, notices nothing."""
+    """A tenant over its limit gets 429 at once; another one, at the same time, notices nothing."""
     seconds, noisy_rate, silver_rate = 3, 100, 40
     noisy, silver = await asyncio.gather(
         stage.client.paced([browse(n, tenant=NOISY) for n in range(seconds * noisy_rate)], per_second=noisy_rate),
@@ -94,7 +94,7 @@ async def _payments_requests(stage: Stage) -> int:
 
 
 async def bad_edits_are_refused(stage: Stage) -> Measured:
-    """A wrong edit is refused with its reason; what runs goes on."""
+    """A wrong edit is refused with its reason; what runs continues."""
 
     def break_it(spec: Spec) -> None:
         spec["services"][0]["dependsOn"] = ["paymets"]

@@ -78,7 +78,7 @@ async def limits_are_exact(stage: Stage) -> Measured:
 
 
 async def redis_may_stall_and_die(stage: Stage) -> Measured:
-    """Redis stops answering, goes on, is killed and started again: callers keep their speed, tenants their limits."""
+    """Redis stops answering, continues, is killed and started again: callers keep their speed, tenants their limits."""
     before = await _load(stage)
     with _stopped(stage.pid(StoreName.REDIS)):
         stalled = await _load(stage)
@@ -154,7 +154,7 @@ def _limit(stage: Stage, tenant: str) -> dict[str, float]:
 
 @contextmanager
 def _stopped(pid: int) -> Iterator[None]:
-    """The process accepts connections and answers nothing. It always goes on in the end, so that it can be ended."""
+    """The process accepts connections and answers nothing. It always continues in the end, so that it can be ended."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield

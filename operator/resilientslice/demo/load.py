@@ -162,7 +162,7 @@ class Client:
 
 
 class Background:
-    """Traffic that goes on until stopped, for claims about what callers see while something changes."""
+    """Traffic that continues until stopped, for claims about what callers see while something changes."""
 
     def __init__(
         self, client: Client, make: Callable[[int], Request], *, per_second: float, at_most: int = 6000

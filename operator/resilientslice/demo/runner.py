@@ -81,7 +81,7 @@ CLAIMS: Sequence[Claim] = (
     Claim("a limit is exact over two replicas", "within 1 % of burst + rate x time", limits.limits_are_exact),
     Claim("the worker is killed with orders in its hands", "each settled once", crashes.worker_may_be_killed),
     Claim(
-        "Redis stalls and dies, requests go on",
+        "Redis stalls and dies, requests continue",
         "≥ 90 % of the throughput, median + ≤ 20 ms, limits within 20 %, shown, 0 failed",
         limits.redis_may_stall_and_die,
     ),
@@ -101,7 +101,7 @@ async def set_stage(
     """Copy the sample and its procfile to `folder` and run it there, from nothing, and leave nothing behind.
 
     The folder is the same each time, so that a demo finds, and ends, what a killed one left. LocalError when another
-    demo is on stage. `runs` is told of the runtime before it starts anything.
+    demo is on stage. `runs` gets the runtime before it starts anything.
     """
     state = folder / "state"
     await asyncio.to_thread(_clear, state)

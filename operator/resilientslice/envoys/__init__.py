@@ -1,6 +1,6 @@
 """The operator's side of the agents: hands configurations to all Envoys of a slice, and gathers what they say.
 
-One `Fleet` serves every slice. It decides nothing: whom to ask is told by `set_members`, what to do about the answers
+One `Fleet` serves every slice. It decides nothing: `set_members` says whom to ask, what to do about the answers
 is the plan's business.
 """
 

@@ -24,7 +24,7 @@ POLL_SECONDS = 10.0
 BUSY_POLL_SECONDS = 1.0
 """While there is a canary, or something is awaited that only they can tell."""
 TICK_SECONDS = 0.05
-"""A thousand slices are asked in turn, five a tick: all at once they would hold up whoever waits for a push."""
+"""A thousand slices are asked in turn, five a tick: all at once they would delay pushes."""
 SAME_EPOCH_TRIES = 2
 
 
@@ -50,7 +50,7 @@ class _Known:
 
 @dataclass(slots=True)
 class FleetAgents:
-    """`failed` is told when what is known of a slice's agents could not be looked at: a defect, and that slice's alone.
+    """`failed` is called when what is known of a slice's agents could not be read: a defect, and that slice's alone.
 
     `check` raises NotLeadingError when nothing may be sent; `term` is the Lease's. `wake` has a slice looked at."""
 
@@ -118,7 +118,7 @@ class FleetAgents:
             held = report.held
             if held is None:
                 return epoch
-            # of this very term, from before this process: go on above it
+            # of this very term, from before this process: continue above it
             known.sequence = max(known.sequence, held[1])
             epoch = self._next(known)
         return epoch

@@ -20,7 +20,7 @@ MOST_PODS = 10_000
 
 
 class AgentFailures:
-    """`failed` is told each time that an agent is not heard for another reason than before."""
+    """`failed` is called each time that an agent is not heard for another reason than before."""
 
     def __init__(self, registry: CollectorRegistry | None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -27,7 +27,7 @@ class KeyStep(Enum):
     ROTATE = auto()
     DROP = auto()
     FOREIGN = auto()
-    """A new key is asked for, and the Secret is somebody else's."""
+    """A new key is asked for, and the Secret is someone else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class KeyNote:
 
 
 def key_step(note: KeyNote, asked: str, *, known_by_all: bool, now: float) -> KeyStep:
-    """One rotation after the other: a third key would lock out whoever knows only the first.
+    """One rotation after the other: a third key would lock out proxies that know only the first.
 
     `asked` is the slice's annotation, empty without one; `known_by_all`: every proxy has shown that it knows the
     current key.
@@ -62,7 +62,7 @@ def key_step(note: KeyNote, asked: str, *, known_by_all: bool, now: float) -> Ke
 class Rereading:
     """When the Secret may be read again because an agent seems to know another key. Times of one clock, in seconds.
 
-    Whoever answers at a proxy's address can make it seem so: each reading that brings nothing new doubles the pause.
+    A process at a proxy's address can make it seem so: each reading that brings nothing new doubles the pause.
     """
 
     until: float = 0.0

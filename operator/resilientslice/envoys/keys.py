@@ -118,7 +118,7 @@ class AgentKeys:
         if step in (KeyStep.ROTATE, KeyStep.DROP) and now < held.not_before:
             return self._told(held, held.not_before)
         if step is KeyStep.FOREIGN:
-            self._warn(held, f"{_name(slice_)} is not controlled by this slice: whoever made it has to rotate its key.")
+            self._warn(held, f"{_name(slice_)} is not controlled by this slice: rotate its key where it was made.")
         elif step is KeyStep.ROTATE:
             await self._write(held, slice_, _rotated(held.secret, asked, now), _rotation(slice_), now)
         elif step is KeyStep.DROP:
@@ -156,7 +156,7 @@ class AgentKeys:
             return await self.client.get(SECRET, slice_.namespace, name)
 
     async def _write(self, held: _Held, slice_: ResilientSlice, change: Object, event: Event, now: float) -> None:
-        """Only over what was read: else somebody was quicker, and it is read again."""
+        """Only over what was read: else someone was quicker, and it is read again."""
         if held.secret is None:
             return
         name = agent_key_name(slice_.name)
@@ -272,16 +272,16 @@ def _completion(slice_: ResilientSlice, without_key: tuple[str, ...] | None) -> 
 
 
 def _changes(slice_: ResilientSlice, before: KeySecret, found: KeySecret) -> tuple[Event, ...]:
-    """What was done to the Secret since it was read: by somebody else, or by a write whose answer was lost."""
+    """What was done to the Secret since it was read: by someone else, or by a write whose answer was lost."""
     if found.uid == before.uid and found.note.followed != before.note.followed:
         return (_rotation(slice_),)
     if found.uid != before.uid:
         said = f"{_name(slice_)} was deleted; there is a new one, with a new key."
         return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATED, said),)
     if found.keys.current != before.keys.current:
-        said = f"{_name(slice_)} has a new key, which somebody else put there."
+        said = f"{_name(slice_)} has a new key, which someone else put there."
         return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATED, said),)
     if before.keys.previous is not None and found.keys.previous is None:
-        said = f"The former key is gone from {_name(slice_)}: somebody else took it out."
+        said = f"The former key is gone from {_name(slice_)}: someone else took it out."
         return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATION_COMPLETE, said),)
     return ()

@@ -46,7 +46,7 @@ _ACTIVE, _HOSTS = "hosts_rq_active", "membership_total"
 class Tally:
     """Tries at one cluster's hosts through one Envoy. `good` and `bad` only grow; `seen` is what Envoy counted last.
 
-    A host that goes takes its counts with it. Envoy then counts less than before, and counting goes on from there.
+    A host that goes takes its counts with it. Envoy then counts less than before, and counting continues from there.
     """
 
     good: int = 0
@@ -235,7 +235,7 @@ def _once(names: frozenset[str]) -> frozenset[str]:
 
 
 def silent(member: Member, outcome: Unreachable) -> Member:
-    """The agent could not be asked. Its Envoy goes on with what it had."""
+    """The agent could not be asked. Its Envoy continues with what it had."""
     return replace(member, trouble=outcome.reason, reason=outcome.unheard)
 
 

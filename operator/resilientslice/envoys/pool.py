@@ -109,7 +109,7 @@ class Fleet:
     def set_members(self, key: SliceKey, pods: Sequence[AgentPod], keys: SigningKeys, *, term: int = 0) -> None:
         """The slice's proxies now, those that end left out. What is known of a pod (by UID and address) is kept.
 
-        `term` is ours: whoever claims to hold a later one is doubted.
+        `term` is ours: a claim to hold a later one is doubted.
         """
         before = self._slices.get(key)
         slice_ = before if before is not None else self._slices.setdefault(key, _Slice(key, keys))

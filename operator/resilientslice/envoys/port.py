@@ -1,4 +1,4 @@
-"""What a pass asks of whoever speaks with the agents of a slice, and what it is told."""
+"""Port to the agents of a slice: what a pass asks for, and what it gets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -46,7 +46,7 @@ class Accepted:
 class Rejected:
     """Refused, in Envoy's `words` (or the agent's). `type` is clusters, endpoints, listeners, routes or empty.
 
-    `serving` is the digest of what goes on serving, empty if nothing does or it was not said.
+    `serving` is the digest of what keeps serving, empty if nothing does or it was not said.
     """
 
     words: str
@@ -72,7 +72,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """The agent took it and goes on by itself: Envoy said nothing in time, or a newer push took its place."""
+    """The agent took it and continues by itself: Envoy said nothing in time, or a newer push took its place."""
 
     words: str
 

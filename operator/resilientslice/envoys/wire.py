@@ -83,7 +83,7 @@ class Answer:
 
 
 def push_body(config: Mapping[str, Any] | str, epoch: Epoch, seconds: float) -> Body:
-    """`config` as JSON, or the text of it: whoever made its digest has that already."""
+    """`config` as JSON, or the text of it: the computation of its digest made that already."""
     text = config if isinstance(config, str) else json.dumps(config, separators=(",", ":"))
     wait = max(1, round(seconds * AGENT_SHARE * 1000))
     return Body.of(f'{{"epoch":[{epoch[0]},{epoch[1]}],"config":{text},"timeout_ms":{wait}}}'.encode())

@@ -139,7 +139,7 @@ def memory_lost(memory: Memory, why: str) -> Event:
     state = memory.state
     said = f"{why}. Adopted what runs: {memory.stable.name} is stable"
     if state.live:
-        said += f", {state.canary} goes on at weight {state.weight}, which the Envoys draw"
+        said += f", {state.canary} continues at weight {state.weight}, which the Envoys draw"
     elif state.canary:
         said += f", {state.canary} is {state.phase.value}, at weight 0"
     aborted = ", ".join(abortion.revision for abortion in state.aborted)
@@ -185,7 +185,7 @@ def _resting(slice_: ResilientSlice, stable: Revision, wanted: Revision, now: fl
 
 
 def _under_way(slice_: ResilientSlice, state: State, canary: Revision) -> State:
-    """Status says what became of a canary that ends; one that goes on does so from its start, unless more is proved."""
+    """Status says what became of a canary that ends; one that lives starts again, unless more is proved."""
     if slice_.status.canary.phase == Phase.DRAINING:
         reason = _reason(slice_)
         return replace(

@@ -75,7 +75,7 @@ class Recall:
         return await self._lost(now, why)
 
     async def _state(self) -> Object | None:
-        """None if it isn't there, or somebody else's. An owner reference that was taken off it is no reason."""
+        """None if it isn't there, or someone else's. An owner reference that was taken off it is no reason."""
         state = await self._find(CONFIG_MAP, state_name(self._slice.name))
         owner = controller_uid(state) if state else ""
         if state is None or not (state.get("data") or state.get("binaryData")):
@@ -151,7 +151,7 @@ class Recall:
         return target if isinstance(target, int) else None
 
     async def _keep_copy(self, state: Mapping[str, Any]) -> None:
-        """Whoever wants to know what it was can still look. Not having it is no reason to stop."""
+        """Keep it for a person to look at. A failure to do so stops nothing."""
         text = state_text(state)[:LARGEST_COPY]
         if not text or self._slice.spec.suspend:
             return
@@ -182,7 +182,7 @@ async def is_own_state(client: KubeClient, state: Mapping[str, Any], uid: str) -
 
 
 def unreadable(key: SliceKey, error: UnreadableMemoryError) -> str:
-    """What a person is told."""
+    """Message for people."""
     return (
         f"{error}. Until then no edit acts, an abort neither. To act with this operator, delete ConfigMap "
         f"{state_name(key.name)}: the slice is then adopted as it runs."

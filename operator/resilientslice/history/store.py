@@ -99,7 +99,7 @@ class MemoryStore:
                 await self._client.delete(CONTROLLER_REVISION, key.namespace, child.name, uid=child.uid)
 
     async def reclaim_state(self, at: Keeping, wanted: Object) -> None:
-        """Make the ConfigMap the slice's again after its owner reference was taken off it. One that somebody else
+        """Make the ConfigMap the slice's again after its owner reference was taken off it. One that someone else
         controls stays as it is."""
         applied, key, now = at.applied, at.key, at.now
         child: ChildId = CONFIG_MAP.kind, wanted["metadata"]["name"]
@@ -149,7 +149,7 @@ class MemoryStore:
         return child[1] in remembered.revisions
 
     async def _store(self, uid: str, revision: Object) -> bool:
-        """False if the name is somebody else's."""
+        """False if the name is someone else's."""
         try:
             self._children.saw(await self._client.create(revision))
         except AlreadyExistsError:

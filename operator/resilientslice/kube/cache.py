@@ -64,7 +64,7 @@ class Child:
     """What the `shape` function made of the whole object."""
     template_generation: int = 0
     """Generation by which its pod template was what it is: counts of that one or a later one are of this template, even
-    while others, such as an autoscaler, go on changing `replicas`."""
+    while others, such as an autoscaler, keep changing `replicas`."""
 
     @property
     def key(self) -> ChildKey:
@@ -72,7 +72,7 @@ class Child:
 
 
 class Owner(NamedTuple):
-    """Whoever controls an object, as its owner reference says."""
+    """Controller of an object, by its owner reference."""
 
     kind: str = ""
     name: str = ""
@@ -122,7 +122,7 @@ class _Slice:
 
 
 class Children:
-    """`on_change` is told the slice of whatever changed; it must not block. `shape`: see `Child.shape`."""
+    """`on_change` gets the slice of each change; it must not block. `shape`: see `Child.shape`."""
 
     def __init__(
         self,
@@ -141,17 +141,17 @@ class Children:
         self._missing = {(kind.kind, namespace) for kind in (*kinds, REPLICA_SET, POD) for namespace in namespaces}
 
     def of(self, key: SliceKey) -> Mapping[ChildKey, Child]:
-        """The children with the slice's label, whoever owns them. The mapping changes as the world does."""
+        """The children with the slice's label, whatever owns them. The mapping changes as the world does."""
         known = self._slices.get(key)
         return MappingProxyType(known.children) if known else MappingProxyType({})
 
     def proxies(self, key: SliceKey) -> tuple[ProxyPod, ...]:
-        """Pods with the labels of the slice's proxies, whoever owns them, by name; those that end too."""
+        """Pods with the labels of the slice's proxies, whatever owns them, by name; those that end too."""
         known = self._slices.get(key)
         return tuple(known.proxies[name] for name in sorted(known.proxies)) if known else ()
 
     def replica_sets(self, key: SliceKey) -> tuple[ReplicaSet, ...]:
-        """Those with the labels of the slice's proxies, whoever owns them."""
+        """Those with the labels of the slice's proxies, whatever owns them."""
         known = self._slices.get(key)
         return tuple(known.replica_sets.values()) if known else ()
 
@@ -189,9 +189,9 @@ class Children:
         return not isinstance(entry, ReplicaSet) or known != (entry.uid, entry.owner)
 
     def told(self, obj: Object) -> None:
-        """The same from a list or a watch: somebody else's doing, which its slice is looked at for.
+        """The same from a list or a watch: someone else's doing, which its slice is looked at for.
 
-        An object that can't be read is a defect, and its slice's alone: the watch goes on for all others.
+        An object that can't be read is a defect, and its slice's alone: the watch continues for all others.
         """
         try:
             key = slice_key(obj)

@@ -1,6 +1,6 @@
 """A child of a slice as a pass must know it, and the text that stands for everything else of it.
 
-Thousands of children are held in memory, so whoever holds them keeps of each only `Child`'s fields. `noted` is what the
+Thousands of children are held in memory, so the cache keeps of each only `Child`'s fields. `noted` is what the
 differences and the troubles need of the whole object, worked out when it arrives from a watch.
 """
 

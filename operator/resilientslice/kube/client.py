@@ -40,7 +40,7 @@ class KubeClient:
         return int(major.group()), int(minor.group())
 
     async def serves(self, kind: Kind) -> bool:
-        """Whether the API server has the kind. Whoever is known to it may ask, whatever else he may do."""
+        """Whether the API server has the kind. Any authenticated client may ask."""
         what = f"the kinds of {kind.api_version}"
         try:
             said = await self._session.request("GET", kind.root, kind=kind, verb="discover", what=what)
@@ -90,7 +90,7 @@ class KubeClient:
         field_selector: str = "",
         limit: int = CHUNK,
     ) -> AsyncIterator[tuple[list[Object], str]]:
-        """Pages of at most `limit` objects, each with the resource version that a watch may go on from.
+        """Pages of at most `limit` objects, each with the resource version that a watch may continue from.
 
         Raises ExpiredError when the pages took so long that the API server forgot where they began (minutes).
         """
@@ -155,7 +155,7 @@ class KubeClient:
     async def merge(
         self, kind: Kind, namespace: str | None, name: str, change: Mapping[str, Any], *, manager: str
     ) -> Object:
-        """Change the fields given and remove those that are None, whoever set them; returns the object as stored.
+        """Change the fields given and remove those that are None, whatever set them; returns the object as stored.
 
         With a resource version in its metadata raises ConflictError when the object has changed since.
         """

@@ -48,7 +48,7 @@ class FieldConflict:
 
 
 class ConflictError(KubeError):
-    """The object changed meanwhile, is another one (UID), or, of an apply, fields belong to somebody else."""
+    """The object changed meanwhile, is another one (UID), or, of an apply, fields belong to someone else."""
 
     @property
     def conflicts(self) -> tuple[FieldConflict, ...]:

@@ -31,7 +31,7 @@ _FIRST_TERM = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
 
 
 class LeadershipLostError(Exception):
-    """The Lease is somebody else's, or could not be renewed in time: the process must end at once."""
+    """The Lease is someone else's, or could not be renewed in time: the process must end at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def new_identity() -> str:
 class LeaseElection:
     """`acquire`, then `hold` for as long as the process lives; `still_leading` before anything that others can see.
 
-    `term` grows with every leader: it is the Lease's `leaseTransitions`. A Lease that has to be made, because somebody
+    `term` grows with every leader: it is the Lease's `leaseTransitions`. A Lease that has to be made, because someone
     deleted it, begins with the minutes since 2026, so that it is above any earlier one.
     """
 
@@ -162,7 +162,7 @@ class LeaseElection:
         try:
             taken = await self._client.replace({**lease, "spec": spec | self._claim(term)})
         except ConflictError:
-            return False  # somebody was quicker
+            return False  # someone was quicker
         return self._taken(taken, asked)
 
     def _has_run_out(self, lease: Object, now: _Instant) -> bool:
@@ -190,7 +190,7 @@ class LeaseElection:
         return self._taken(taken, asked)
 
     async def _renew(self) -> None:
-        """Raises LeadershipLostError when it is somebody else's."""
+        """Raises LeadershipLostError when it is someone else's."""
         sent = self._now()
         left = self._times.deadline - sent.since(self._renewed) if self._renewed else 0.0
         if left <= 0:

@@ -22,7 +22,7 @@ from resilientslice.kube.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """`lasts`: it is refused until somebody changes something; otherwise it may pass by itself."""
+    """`lasts`: it is refused until someone changes something; otherwise it may pass by itself."""
 
     reason: Reason
     advice: str

@@ -1,6 +1,6 @@
 """Who owns which field of an object, read from `metadata.managedFields`: how drift is seen without keeping objects.
 
-Whoever changes or removes a field that we applied takes it from our entry, and the API server writes that down. So what
+A manager that changes or removes a field that we applied takes it from our entry, which the API server records. So what
 we rendered is still in force exactly if our entry covers it; no copy of it, and no memory over a restart, is needed.
 The format is https://kubernetes.io/docs/reference/using-api/server-side-apply/ (FieldsV1).
 """
@@ -19,7 +19,7 @@ _LEAF = 0
 _SELF = "."
 _IDENTITY = ("apiVersion", "kind")
 _FIXED = "volumeClaimTemplates"
-"""Can't be changed by anybody, and is stored with what belongs to nobody: of no interest."""
+"""Can't be changed by anyone, and is stored with what belongs to nobody: of no interest."""
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """Of keys that a rendered item may leave out."""
 _METADATA_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
@@ -95,7 +95,7 @@ class Ownership:
         return frozenset(path for path in lost if any(path[: len(above)] == above for above in at))
 
     def without(self, paths: Collection[Path]) -> Any:
-        """What was rendered, without them. Whoever applies that leaves them to their owners."""
+        """What was rendered, without them. Applying that leaves them to their owners."""
         return _pruned(self.rendered, (), {node.where for node in self.nodes if node.path in paths})
 
 

@@ -40,7 +40,7 @@ Guard = Callable[[], None]
 
 
 def unguarded() -> None:
-    """Whoever reads, or writes only what is its own, needs no leave."""
+    """Reads, and writes of what is the process's own, need no leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Session:
     async def stream(
         self, path: str, *, kind: Kind, what: str, query: Mapping[str, str], silence: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of an answer that goes on: a watch. UnreachableError after `silence` seconds without a byte."""
+        """The lines of an answer that continues: a watch. UnreachableError after `silence` seconds without a byte."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
         started = time.monotonic()
         status = 0
@@ -197,7 +197,7 @@ class Session:
         known, self._info, self._read_at = self._info, info, time.monotonic()
         if known is None or _transport(known) != _transport(info):
             if self._http is not None:
-                self._retired.append(self._http)  # its watches go on until they end by themselves
+                self._retired.append(self._http)  # its watches continue until they end by themselves
             self._http = connected(info, trace_configs=[_guarding()])
         return info != known
 

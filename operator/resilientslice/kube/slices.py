@@ -18,7 +18,7 @@ class _Known:
 
 
 class Slices:
-    """`on_change` is told of each that changed or went; it must not block."""
+    """`on_change` is called for each that changed or went; it must not block."""
 
     def __init__(self, *, on_change: Callable[[SliceKey], None], namespaces: Iterable[str | None] = (None,)) -> None:
         self._on_change = on_change

@@ -1,4 +1,4 @@
-"""Follows all objects of one kind: list, watch from there; list again when the watch can't go on, and now and then.
+"""Follows all objects of one kind: list, watch from there; list again when the watch can't continue, and now and then.
 
 Why not kopf's watches for children: they keep a task and a memory for each object, call for each event what costs a
 millisecond, don't tell when a list is complete, and tell nobody of what vanished between two lists (docs/adr/0011).
@@ -37,7 +37,7 @@ _log = structlog.get_logger("resilientslice.watch")
 
 
 class Sink(Protocol):
-    """Whoever keeps the objects. Nothing here may block."""
+    """Store of the watched objects. Nothing here may block."""
 
     def told(self, obj: Object) -> None: ...
 
@@ -71,7 +71,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Reflector:
-    """Runs until it is cancelled. `follow` False: somebody else has listed and follows; only lists, every `relist` s.
+    """Runs until it is cancelled. `follow` False: someone else has listed and follows; only lists, every `relist` s.
 
     `on_listed` is called after each list. `turn` bounds how many lists are read at once: a page takes memory.
     """

@@ -49,7 +49,7 @@ MOVING = frozenset({Phase.STARTING, Phase.PROMOTING, Phase.DRAINING})
 
 
 class Engine:
-    """Owns the fleets. Everything else it is told, or reads from the proxy."""
+    """Owns the fleets. Everything else it gets, or reads from the proxy."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Engine:
         session: aiohttp.ClientSession,
         woken: asyncio.Event,
     ) -> None:
-        """`stores`: ports by Service name; `servers` are theirs. `woken` is set by whoever changes something that a
+        """`stores`: ports by Service name; `servers` are theirs. `woken` is set by a change of something that a
         pass must see.
 
         LocalError when the memory in the folder can't be read.
@@ -119,14 +119,14 @@ class Engine:
                 await self._pass()
                 self._say("")
             except OSError as error:
-                self._say(f"{self._folder.path}: {reason(error)}; what runs goes on")
+                self._say(f"{self._folder.path}: {reason(error)}; what runs continues")
                 self._deadline = time.time() + RETRY_SECONDS
             except LocalError as error:
                 self._say(str(error))
                 self._deadline = time.time() + RETRY_SECONDS
             except Exception as error:
                 _log.exception("a pass failed")
-                self._say(f"internal error, what runs goes on: {error!r}")
+                self._say(f"internal error, what runs continues: {error!r}")
                 self._deadline = time.time() + RETRY_SECONDS
             self._done = self._begun
             self.passed.beat()

@@ -1,8 +1,8 @@
-"""What the local runtime says when it can't go on: one sentence for a person, never a traceback."""
+"""What the local runtime says when it can't continue: one sentence for a person, never a traceback."""
 
 
 class LocalError(Exception):
-    """The runtime can't start or go on. The message says what was wrong, where, and what to do; exit code 2."""
+    """The runtime can't start or continue. The message says what was wrong, where, and what to do; exit code 2."""
 
 
 class NotSettledError(LocalError):

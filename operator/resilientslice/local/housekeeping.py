@@ -60,7 +60,7 @@ class Housekeeping:
                 self._ledger.retry()
                 self._say(self._ledger.problem)
             except OSError as error:
-                self._say(f"{self._folder.path}: {reason(error)}; what runs goes on")
+                self._say(f"{self._folder.path}: {reason(error)}; what runs continues")
             await asyncio.sleep(PERIOD_SECONDS)
 
     def scene(self, front_url: str, rejected: str) -> Scene:

@@ -1,4 +1,4 @@
-"""What the plan is told of this machine, from the fleets and from the agent's snapshot."""
+"""Observations of this machine for the plan, from the fleets and from the agent's snapshot."""
 
 from collections.abc import Iterable, Mapping
 

@@ -119,7 +119,7 @@ class LocalRuntime:
 
     async def reload(self) -> str:
         """Read the resource and the procfile now, without waiting for the watcher. Returns "" when the edit was taken
-        (also when nothing differs), else the reason it was refused; what ran goes on."""
+        (also when nothing differs), else the reason it was refused; what ran continues."""
         async with self._reading:
             try:
                 source = read_source(self.settings, old=self._engine.source.slice_)
@@ -127,7 +127,7 @@ class LocalRuntime:
                     await self._datastores.start(source.slice_)
             except (SliceFileError, LocalError) as error:
                 if str(error) != self.rejected:
-                    self.journal.warning("EditRefused", f"what ran before goes on: {error}")
+                    self.journal.warning("EditRefused", f"what ran before continues: {error}")
                 self.rejected = str(error)
                 return self.rejected
             if self.rejected or self._is_new(source):
@@ -170,7 +170,7 @@ class LocalRuntime:
 
     @property
     def events(self) -> list[Event]:
-        """What happened, oldest first (the last 500). `runtime.journal.listeners` are told of each as it happens."""
+        """What happened, oldest first (the last 500). `runtime.journal.listeners` get each as it happens."""
         return list(self.journal.events)
 
     def internal_url(self, service: str) -> str:
@@ -288,7 +288,7 @@ class LocalRuntime:
             await self.reload()
 
     def _check_against_before(self, source: Source) -> Source:
-        """An earlier runtime on this folder is what this one goes on from: the same rules hold as for an edit."""
+        """An earlier runtime on this folder is what this one continues from: the same rules hold as for an edit."""
         before = self._folder.read_as(SLICE_FILE, lambda data: ResilientSlice.model_validate(data, strict=False))
         if before is None:
             return source

@@ -146,7 +146,7 @@ class Operator:
         )
 
     async def run(self, build: Build, login: Login) -> None:
-        """Until it is told to stop. Whatever ends by itself before that ends everything, with its reason."""
+        """Run until SIGTERM or SIGINT. Whatever ends by itself before that ends everything, with its reason."""
         stop, end_kopf = asyncio.Event(), asyncio.Event()
         _listen(stop)
         tasks = [
@@ -221,7 +221,7 @@ class Operator:
 def _settle_heap() -> None:
     """Leave what was imported and listed to no further search for cycles, and search less often.
 
-    A search of all of it takes 60 ms and more, in the middle of a pass that somebody waits for.
+    A search of all of it takes 60 ms and more, in the middle of a pass that someone waits for.
     """
     gc.collect()
     gc.freeze()

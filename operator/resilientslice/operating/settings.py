@@ -1,4 +1,4 @@
-"""What the operator is told at its start."""
+"""Settings of the operator."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -18,7 +18,7 @@ from resilientslice.workqueue.queue import Result, Wake
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`client` writes only while this process leads; whoever pushes asks `election.check` right before.
+    """`client` writes only while this process leads; a push asks `election.check` right before.
 
     `wake` has a slice processed again.
     """

@@ -28,7 +28,7 @@ def findings_of(view: View) -> tuple[Finding, ...]:
 
 
 def _reconciling(view: View, stalled: Finding) -> Finding:
-    """Never beside Stalled: whoever reads both takes the first that is true for the whole truth."""
+    """Never True beside Stalled: tools act on the first of both that is True."""
     failing = _failing(view)
     if stalled.status == TRUE:
         said = ("Waiting for an edit; see Stalled.", view.waits, failing[1] if failing else "")

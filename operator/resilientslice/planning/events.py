@@ -1,4 +1,4 @@
-"""What is told: whether a new status is worth writing now, and which Events its transitions make."""
+"""Whether a new status is worth writing now, and which Events its transitions make."""
 
 from resilientslice.api.conditions import CONDITIONS, ConditionKind
 from resilientslice.api.reasons import Reason

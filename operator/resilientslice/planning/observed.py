@@ -1,6 +1,6 @@
 """What was seen of a slice and where it runs: the one frozen value that a plan is made from.
 
-Whoever gathers it leaves out what could not be read rather than reporting zero: a canary that looks dead loses its
+Gathering leaves out what could not be read rather than reporting zero: a canary that looks dead loses its
 traffic.
 """
 
@@ -60,7 +60,7 @@ class Store:
     rolling: bool = False
     """Not all of them run what they are to run, or nobody has counted them since it was last written."""
     remade: bool = False
-    """Its StatefulSet is being created again around a pod that goes on: nobody counts it meanwhile."""
+    """Its StatefulSet is being created again around a pod that continues: nobody counts it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +167,15 @@ class TroubleKind(StrEnum):
     PODS = "Pods"
     """Replicas don't come up: an image, a quota, a crash. It may pass by itself."""
     REFUSED = "Refused"
-    """Something can't be made true until somebody changes it; what was there before goes on serving."""
+    """Something can't be made true until someone changes it; what was there before keeps serving."""
     FAILING = "Failing"
     """Something can't be written now; it may pass by itself, and is tried again."""
     OPERATOR_CONFLICT = "OperatorConflict"
     """Another installation of the operator would manage the slice, too."""
     NAME_CONFLICT = "NameConflict"
-    """Somebody else's object has a name that the slice needs."""
+    """Someone else's object has a name that the slice needs."""
     FIELD_CONFLICT = "FieldConflict"
-    """Somebody else goes on setting a field that the slice sets."""
+    """Someone else keeps setting a field that the slice sets."""
 
 
 @dataclass(frozen=True, slots=True)

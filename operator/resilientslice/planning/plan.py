@@ -1,6 +1,6 @@
 """The heart: from what is wanted and what was seen to what is to be, all of it, and what to remember. No I/O.
 
-Whoever carries a plan out pushes `envoy`, applies `objects`, writes `status`, keeps `memory`, and plans again when
+The backend pushes `envoy`, applies `objects`, writes `status`, keeps `memory`, and plans again when
 something happens or `next_deadline` comes.
 """
 
@@ -104,7 +104,7 @@ def plan(
 ) -> Plan:
     """`now` in seconds since the epoch. `slice_.status` is the status as last written: its times are kept.
 
-    `wanted` is `wanted_revision` of the same slice and memory, where it is known; or what goes on in place of the
+    `wanted` is `wanted_revision` of the same slice and memory, where it is known; or what continues in place of the
     revision `withheld`, which can't be stored. `sleep_action` as in `revision_of`.
     Nothing in the result may be changed in place. Raises KeyError when `place` leaves out a service with a port.
     """

@@ -1,7 +1,7 @@
 """What Ready means: questions in their order, of which the first that has no good answer is the reason.
 
 The first list asks whether callers are served. The second asks whether what serves them is what was asked for: while a
-rollout is under way nobody may take it for done, and nobody is told that callers are not served.
+rollout is under way it is not reported as done, and callers are not reported as unserved.
 """
 
 from collections.abc import Callable, Iterable
@@ -74,7 +74,7 @@ def pods_are_found(view: View) -> Finding | None:
 
 
 def envoys_have_a_configuration(view: View) -> Finding | None:
-    """The first time. Later they go on with the one before."""
+    """The first time. Later they continue with the one before."""
     if view.accepted or view.memory.served:
         return None
     return _not_ready(Reason.CONFIG_PENDING, f"Not every Envoy has acknowledged its configuration yet.{missing(view)}")
@@ -116,7 +116,7 @@ def stuck_message(view: View) -> str:
 
 
 def stuck_canary_message(view: View) -> str:
-    """The same of a canary. Stable goes on."""
+    """The same of a canary. Stable continues."""
     what = f"{view.state.canary} fails to roll out: {', '.join(view.stuck_canary)} made no progress in time."
     advice = f"Correct what fails, or set spec.canary.abort: {view.state.canary}."
     return f"{with_pods(view, _sentences(view.serving, what))} {advice}"

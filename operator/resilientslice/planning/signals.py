@@ -1,4 +1,4 @@
-"""What the canary's state machine is told, made from what was observed of the last plan.
+"""Input of the canary's state machine, made from what was observed of the last plan.
 
 More traffic, and the end of a promotion, need certainty that pods are ready; taking traffic away needs certainty that
 none is. Between the two, while counts are not known to be of the newest template, everything stays as it is.
@@ -78,7 +78,7 @@ def pending(
 def least_ready(service: Service, track: Track, floor: int = 0) -> int:
     """Ready replicas that make a track whole.
 
-    That is what was asked for, not what the workload is set to at the moment: somebody may have set that to nothing,
+    That is what was asked for, not what the workload is set to at the moment: someone may have set that to nothing,
     and an autoscaler changes it again before the last change has come true.
     """
     if service.autoscaling:

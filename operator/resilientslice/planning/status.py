@@ -57,7 +57,7 @@ def status_of(view: View, now: float) -> Status:
 
 def suspended_status(slice_: ResilientSlice, now: float) -> Status:
     """Everything is left as it was last seen; only Reconciling changes."""
-    why = "spec.suspend is set: nothing is changed, what runs goes on."
+    why = "spec.suspend is set: nothing is changed, what runs continues."
     finding = Finding(ConditionType.RECONCILING, FALSE, Reason.SUSPENDED, why)
     return _without_a_pass(
         slice_.status,
@@ -83,7 +83,7 @@ def stalled_status(previous: Status, generation: int, reason: Reason, advice: st
     """Of a slice that nothing can be done about. What was observed before stays: the last good configuration serves."""
     findings = (
         Finding(ConditionType.RECONCILING, FALSE, reason, "Waiting for an edit; see Stalled."),
-        Finding(ConditionType.STALLED, TRUE, reason, f"Nothing was changed, what ran before goes on. {advice}"),
+        Finding(ConditionType.STALLED, TRUE, reason, f"Nothing was changed, what ran before continues. {advice}"),
     )
     return _without_a_pass(previous, findings, Phase.STALLED, reason, generation=generation, now=now)
 

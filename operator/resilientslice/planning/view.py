@@ -34,14 +34,14 @@ class StoreView:
 
     @property
     def missing(self) -> bool:
-        """The pods of one that is remade go on: nothing says that they don't."""
+        """The pods of one that is remade continue: nothing says that they don't."""
         return self.ready < self.desired and not self.seen.remade
 
     @property
     def pending(self) -> str:
         """Why it isn't as it is to be: `postgres 0/1`. Empty if it is."""
         if self.seen.remade:
-            return f"{self.name} (its StatefulSet is created again, its pod goes on)"
+            return f"{self.name} (its StatefulSet is created again, its pod continues)"
         if self.missing:
             return self.text
         return f"{self.name} (not updated yet)" if self.seen.rolling else ""

@@ -51,12 +51,12 @@ def awaited(memory: Memory, wanted: Revision) -> bool:
 
 
 def without_wanted(memory: Memory) -> Revision:
-    """What is wanted in place of a revision that can't be stored: what there is goes on."""
+    """What is wanted in place of a revision that can't be stored: what there is continues."""
     return memory.canary if memory.canary is not None and memory.state.phase in _SERVES else memory.stable
 
 
 def canary_without_wanted(canary: Canary | None, memory: Memory, came_with: int | None) -> Canary | None:
-    """The canary section meanwhile. A weight that came with the revision is not for the canary that goes on; nor is the
+    """The canary section meanwhile. A weight that came with the revision isn't for the canary that lives on; nor is the
     section's removal, which would promote that one."""
     if canary is None:
         return Canary() if memory.canary is not None else None

@@ -1,6 +1,6 @@
 """Former stable revisions whose pods may still run: what of them has to stay until the last of those has ended.
 
-A rolling update takes a while, and the pods that it replaces go on calling what their revision told them to. So a
+A rolling update takes a while, and the pods that it replaces keep calling what their revision told them to. So a
 service, a call, a store or a port that the newest stable revision lacks stays reachable until nothing that knows of it
 is left.
 """

@@ -1,6 +1,6 @@
 """The tenants' limits as the services' library reads them, where it is they who enforce them (`Middleware`).
 
-Only exposed services are told limits, so that a tenant is charged where its requests come in. That a pod has the file
+Only exposed services get limits, so that a tenant is charged where its requests come in. That a pod has the file
 is part of a revision; what is in it is not: other limits reach running pods, and restart none.
 """
 

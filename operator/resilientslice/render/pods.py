@@ -19,7 +19,7 @@ from resilientslice.render.security import container_security, isolation, pod_se
 from resilientslice.render.volumes import render_mounts, render_volumes
 
 PRE_STOP_SECONDS = 5
-"""How long a pod that ends goes on serving as if nothing were. The proxies ask DNS every second; the endpoint has to
+"""How long a pod that ends keeps serving as if nothing were. The proxies ask DNS every second; the endpoint has to
 leave the EndpointSlice and the DNS server first, which takes another second or two on a busy cluster."""
 
 SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")

@@ -65,7 +65,7 @@ class ServiceRevision:
 
     @property
     def called(self) -> Service | None:
-        """The newest of these that somebody calls; None if nobody ever did."""
+        """The newest of these that someone calls; None if nobody ever did."""
         return next((spec for spec in self.specs if spec.port is not None), None)
 
 
@@ -195,7 +195,7 @@ def _content(spec: Spec, service: Service) -> dict[str, Any]:
         "calls": calls,
         "storeSources": stores,
         "headers": _headers(spec),
-        # that its pods are told the limits, not which: those change while they run
+        # that its pods get limits, not which: those change while they run
         "limits": "Middleware" if charges_tenants(spec, service) else "",
         "restartedAt": spec.restarted_at,
     }
@@ -203,7 +203,7 @@ def _content(spec: Spec, service: Service) -> dict[str, Any]:
 
 
 def _headers(spec: Spec) -> dict[str, str]:
-    """Headers that services pass on, where they aren't the usual ones. A service that goes on passing the old ones
+    """Headers that services pass on, where they aren't the usual ones. A service that keeps passing the old ones
     would lose the tenant, or the tester, at the next hop."""
     tenant = spec.rate_limit.tenant_header if spec.rate_limit else RateLimit().tenant_header
     canary = spec.canary.header.name if spec.canary else CanaryHeader().name

@@ -1,4 +1,4 @@
-"""What rendering is told of a canary, and of the place where the proxies run."""
+"""Input of rendering: the canary, and the place where the proxies run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

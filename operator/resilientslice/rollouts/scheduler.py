@@ -41,7 +41,7 @@ class _Rolling:
     began: float | None = None
     """None: it doesn't roll."""
     spent: float = 0.0
-    """For how long it has rolled before, since somebody began to wait: else proxies that are restarted again and again
+    """For how long it has rolled before, since someone began to wait: else proxies that are restarted again and again
     would hold a place for ever."""
     stalled: bool = False
     """Until it settles, or a new version gets to it."""
@@ -59,7 +59,7 @@ class _Rolling:
         self.began, self.stalled, self.generation = now, False, None
 
     def seen(self, child: Child) -> None:
-        """Whoever changes the Deployment after the new version has its own reasons."""
+        """A change of the Deployment after the new version has its own reasons."""
         if self.generation is not None and child.generation > self.generation:
             self.origin = _Origin.OWN
 

@@ -13,12 +13,12 @@ from resilientslice.kube.children import ASKED_ANNOTATION, REVISION_ANNOTATION
 from resilientslice.planning.observed import Queued
 
 ROUGH = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-"""How exactly a place in the line is told: exactly, each status would be written whenever anybody's turn has come."""
+"""Precision of a reported place in the queue: exactly, each status would be written whenever anyone's turn has come."""
 MOST_NAMED = 5
 PROXY_ROLLOUTS = 5
-"""Slices whose proxies are replaced at a time, unless the operator is told otherwise."""
+"""Default of the maximum number of slices whose proxies roll out at the same time."""
 AGAIN_SECONDS = 300.0
-"""Whoever waits looks again after that time, should the one that was woken for a place not be able to take it."""
+"""A waiting slice looks again after that time, should the one that was woken for a place not be able to take it."""
 
 STALL_SECONDS = 900.0
 """A slice whose proxies have rolled for so long while others wait stalls, whatever they roll for. Three times the

@@ -1,6 +1,6 @@
 """Passwords of the stores: drawn once, made and never changed, and, like the volumes, left behind with the slice.
 
-A Secret is only ever asked for by its name. Credentials that are there already are used, whoever made them: the volume
+A Secret is only ever asked for by its name. Credentials that exist are used, whatever made them: the volume
 of a slice that was deleted can only be opened with them. For the same reason a volume without them is an error that
 nobody but a person can resolve: new ones would look right, and no service could log in.
 """
@@ -28,7 +28,7 @@ from resilientslice.render.stores.workload import CREDENTIALS, claim_name
 from resilientslice.stores.provisioned import Provisioned
 
 LOOK_SECONDS = 50.0
-"""Until it is looked whether a Secret is still there: within a minute, whatever else goes on."""
+"""Until it is looked whether a Secret is still there: within a minute, whatever else continues."""
 PASSWORD_BYTES = 24
 _KEYS = {
     StoreName.POSTGRES: ("password", "superuser-password", "url"),
@@ -125,7 +125,7 @@ class Credentials:
         return None, volume is not None
 
     async def _create(self, slice_: ResilientSlice, store: StoreName) -> Object:
-        """Create, never apply: somebody who was quicker keeps what he made. Without an owner: one that is applied
+        """Create, never apply: someone who was quicker keeps what he made. Without an owner: one that is applied
         afterwards can be taken back the same way."""
         made = render_credentials(
             slice_,

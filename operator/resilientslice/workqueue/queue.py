@@ -31,7 +31,7 @@ class Wake(Protocol[K_contra]):
 
 
 class CancelledPassError(Exception):
-    """Somebody cancelled a pass that was under way."""
+    """Someone cancelled a pass that was under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class WorkQueue(Generic[K]):
         return key
 
     async def _wait(self) -> None:
-        """Until something is added or ends, or a key becomes due and somebody is free to take it."""
+        """Until something is added or ends, or a key becomes due and someone is free to take it."""
         due = self._schedule.next_at() if len(self._started) < self._workers else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if due is None else max(due - self._monotonic(), 0.0)):

@@ -1,7 +1,7 @@
 """Queues what was charged and not queued: the charge's process may have died, its client may never come back, and
 Redis may have lost what it had acknowledged.
 
-Payments hands out each charge until it is told that the order is queued. Saying so takes two looks: what was queued
+Payments hands out each charge until the order is reported as queued. Saying so takes two looks: what was queued
 less than `_KEPT_SECONDS` ago may still be lost by a Redis that writes its file once a second, so it is left for later.
 """
 
@@ -22,7 +22,7 @@ _AT_ONCE = 100
 # With nothing to do, and while payments is away, rounds grow rarer up to this many pauses.
 _RAREST = 15
 _SILENT_SECONDS = 60.0
-# Charges that can't be read, of which the log is told once.
+# Charges that can't be read, which are logged once.
 _TOLD = 1000
 
 

@@ -1,4 +1,4 @@
-"""Products in PostgreSQL, read through a cache in Redis that may fail without anybody noticing but the metrics.
+"""Products in PostgreSQL, read through a cache in Redis that may fail without anyone noticing but the metrics.
 
 While PostgreSQL is away, what the cache remembers is answered for a bounded time, and said to be old.
 """

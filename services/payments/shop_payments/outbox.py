@@ -1,7 +1,7 @@
 """What others must be told because a payment happened: rows written with the payment, handed out until they are done.
 
-A charge is committed here, its order is queued elsewhere, and whoever asked for both may die in between. The row makes
-the two agree: it is committed with the money, and it comes back until somebody has seen the order queued.
+A charge is committed here, its order is queued elsewhere, and the caller of both may die in between. The row makes
+the two agree: it is committed with the money, and it comes back until someone has seen the order queued.
 """
 
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ class Kit:
         self.faults = Faults(clock=clock, draw=draw)
         self.client = Client(settings, self.metrics, clock=clock)
         self.limiter: Limiter | None = None
-        """Charges tenants, where this service is told their limits."""
+        """Charges tenants, where this service has their limits."""
         self.stores: list[tuple[Store, Need]] = []
         self.jobs: list[Job] = []
         self.stopping = asyncio.Event()

@@ -20,7 +20,7 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a listener lets in, and who is told of what it doesn't."""
+    """What a listener lets in, and what is reported of the rest."""
 
     bounds: Bounds
     note: Note

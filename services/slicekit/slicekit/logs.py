@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout, whoever wrote it: the service, aiohttp or psycopg."""
+"""One JSON object a line on stdout, whatever wrote it: the service, aiohttp or psycopg."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""What a service is told by its environment, read once at start: a wrong variable ends the start, by its name."""
+"""Settings of a service from its environment, read once at start: a wrong variable ends the start, by its name."""
 
 import re
 from collections.abc import Mapping
@@ -106,7 +106,7 @@ class Settings:
     drain: float
     """How long readiness says no before the listener closes."""
     shutdown: float
-    """How long requests in flight may go on after that."""
+    """How long requests in flight may continue after that."""
     request_timeout: float
     """The deadline of a request that brings none, and the most that any request is given."""
     body_limit: int

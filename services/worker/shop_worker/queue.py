@@ -22,7 +22,7 @@ return 1
 """
 
 # Counts a try of a message that failed by its own fault; the last one moves it to the dead letters. Nothing happens to
-# a message that somebody else has finished or buried meanwhile: this process may have stood still since it failed.
+# a message that someone else has finished or buried meanwhile: this process may have stood still since it failed.
 # Returns the tries so far, 0 if the message is nobody's any more.
 # KEYS: stream, tries, dead. ARGV: group, id, most tries, most dead letters, then the epitaph's field, value ...
 _FAIL = """
@@ -90,14 +90,14 @@ class OrderQueue:
         return [(message_id, fields) for _, messages in answer or [] for message_id, fields in messages]
 
     async def reclaim(self) -> list[Message]:
-        """Messages that somebody, or this consumer itself, took and did not finish for `idle` seconds."""
+        """Messages that someone, or this consumer itself, took and did not finish for `idle` seconds."""
         with self._redis.guard():
             answer = await self._with_group(
                 lambda: self._client.xautoclaim(
                     STREAM, GROUP, self._consumer, min_idle_time=self._idle_ms, start_id=self._cursor, count=self._batch
                 )
             )
-        # One look goes over a bounded part of what is pending, so the next one goes on from there.
+        # One look goes over a bounded part of what is pending, so the next one continues from there.
         self._cursor = answer[0]
         return [(message_id, fields) for message_id, fields in answer[1] if fields]
 
@@ -110,7 +110,7 @@ class OrderQueue:
     async def fail(self, message_id: str, fields: dict[str, str], *, reason: str, most: int) -> int:
         """Counts a failure that is the message's own; the one that makes `most` moves it to the dead letters.
 
-        Returns the tries so far, 0 if somebody else has finished the message meanwhile.
+        Returns the tries so far, 0 if someone else has finished the message meanwhile.
         """
         own = {name: value for name, value in fields.items() if name != "_tries"}
         epitaph = own | {"_id": message_id, "_reason": reason}

@@ -179,7 +179,7 @@ async def test_killed_under_load_nothing_fails_and_it_comes_back_with_the_same(r
 
 
 async def test_sigterm_drains_without_a_failed_request(remote, fleet, build):
-    """Clients go on until they are told to close, as behind a Service that has taken the pod out meanwhile."""
+    """Clients continue until they are told to close, as behind a Service that has taken the pod out meanwhile."""
     pair, _, _ = remote
     assert (await push(fleet, pair, pair.basic())).accepted
     statuses, leave = [], asyncio.Event()

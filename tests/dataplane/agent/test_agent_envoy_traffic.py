@@ -45,7 +45,7 @@ async def test_each_publish_replaces_cluster_and_route_and_none_of_the_requests_
             before = served
             result = await serving.push(config(number))
             assert result.accepted, result
-            await build.until(lambda before=before: asyncio.sleep(0, served > before), "requests go on")
+            await build.until(lambda before=before: asyncio.sleep(0, served > before), "requests continue")
         stop.set()
         await asyncio.gather(*load)
     assert failed == []

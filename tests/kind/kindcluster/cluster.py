@@ -161,7 +161,7 @@ def down(cluster: Cluster, cache: Path) -> None:
         say("Docker does not run, and so no cluster")
     cluster.kubeconfig.unlink(missing_ok=True)
     if others:
-        say(f"Docker goes on for {', '.join(others)}")
+        say(f"Docker continues for {', '.join(others)}")
     else:
         daemon.stop()
 

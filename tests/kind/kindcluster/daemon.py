@@ -29,7 +29,7 @@ PACKAGES = ("docker.io", "iptables")
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that we started. A PID alone may be somebody else's by now; with its start time it can't be."""
+    """A process that we started. A PID alone may be someone else's by now; with its start time it can't be."""
 
     pid: int
     start_ticks: int

@@ -154,7 +154,7 @@ class Asked:
         return not any(changed.generation <= seen < came.generation for seen in self.observed)
 
     def may_be_stable(self, revision: str) -> bool:
-        """Whether somebody promoted it, in a way that counts."""
+        """Whether someone promoted it, in a way that counts."""
         for edit in self.edits:
             if edit.revision is None or edit.revision.name != revision:
                 continue

@@ -1,4 +1,4 @@
-"""Which version gets which share of requests, and which becomes stable: no more than somebody asked for."""
+"""Which version gets which share of requests, and which becomes stable: no more than someone asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class CanaryRules:
         now = self.world.now(name)
         stable = self.world.stable_versions(name).get(service)
         if version == stable:
-            return ""  # it was promoted: the canary goes on serving until stable has followed
+            return ""  # it was promoted: the canary keeps serving until stable has followed
         owners = [
             revision.name
             for revision in asked.revisions().values()
@@ -81,7 +81,7 @@ class CanaryRules:
         ]
         promotes = _phase(self.world.slice(name) or {}) == "Promoting"
         if promotes and any(asked.may_be_stable(owner) for owner in owners):
-            return ""  # it was promoted, and another one since: it goes on serving until stable has followed that
+            return ""  # it was promoted, and another one since: it keeps serving until stable has followed that
         most = [found for found in (asked.most_weight(owner, now) for owner in owners) if found is not None]
         if not most:
             return f"an Envoy routes to {version} (of {', '.join(owners) or 'nobody knows'}), which nobody asks for"

@@ -26,7 +26,7 @@ class TrafficRules:
     world: World
     findings: Findings
     excused: dict[tuple[str, str], float] = field(default_factory=dict)
-    """Slice and service → until when (fair seconds) its pods may be missing: somebody else took them away."""
+    """Slice and service → until when (fair seconds) its pods may be missing: someone else took them away."""
     _reached: dict[tuple[str, str], _Reached] = field(default_factory=dict)
 
     def look(self, name: str, asked: Asked, envoys: list[tuple[Object, ProxyPod]]) -> None:

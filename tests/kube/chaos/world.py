@@ -81,7 +81,7 @@ class World:
         return "an agent doesn't answer" if name in self.hanging else ""
 
     def tick(self) -> None:
-        """Let the slices' clocks go on, where nothing hinders."""
+        """Let the slices' clocks continue, where nothing hinders."""
         now = self.fair.now()
         passed, self._last = now - self._last, now
         for name in self.asked:

@@ -31,7 +31,7 @@ def test_a_pushed_body_serves_as_fallback(tmp_path):
     assert (loaded.stored.epoch, loaded.stored.floor) == (Epoch(4, 5), Epoch(4, 5))
     path.write_text("nonsense")
     assert "is not JSON" in store.load_fallback(path, ConfigParser()).problem
-    assert path.read_text() == "nonsense", "it is somebody else's: left as it is"
+    assert path.read_text() == "nonsense", "it is someone else's: left as it is"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A field that somebody else goes on setting: when it is named, left alone, and forgotten."""
+"""A field that someone else keeps setting: when it is named, left alone, and forgotten."""
 
 import pytest
 
@@ -91,9 +91,9 @@ def test_a_contest_ends_with_its_field_and_with_its_object():
 def test_words_name_who_and_what():
     (trouble,) = field_conflicts(fought(0.0, 10.0, 20.0).conflicts(21.0))
     assert trouble.kind is TroubleKind.FIELD_CONFLICT
-    assert trouble.message.startswith("Deployment shop-api: scaler goes on setting spec.replicas")
+    assert trouble.message.startswith("Deployment shop-api: scaler keeps setting spec.replicas")
     (unknown,) = field_conflicts(Contests().retaken(CHILD, [("a", "")], 0.0).of.values())
-    assert "somebody goes on setting a" in unknown.message
+    assert "someone keeps setting a" in unknown.message
 
 
 @pytest.mark.parametrize("strangers", [[], [("Service", "shop-api")]])

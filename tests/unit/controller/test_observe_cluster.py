@@ -341,7 +341,7 @@ def test_a_store_of_nobody_or_on_its_way_out_is_not_there():
 
 
 def test_a_stateful_set_that_is_created_again_is_not_missed():
-    """Until its controller has counted the pod that goes on."""
+    """Until its controller has counted the pod that continues."""
     remade = {StoreName.POSTGRES: Store(0, remade=True)}
     assert observe_stores([], "u", ["shop-postgres"]) == remade
     leaving = children(stateful_set(deletionTimestamp="x"))

@@ -1,4 +1,4 @@
-"""Which pods count as a slice's Envoys: labels are anybody's, the chain of owners is not."""
+"""Which pods count as a slice's Envoys: labels are anyone's, the chain of owners is not."""
 
 import pytest
 
@@ -62,7 +62,7 @@ POD = obj("Pod", "p", "u", SET)
         (OURS[1:], False),
         ([obj(*DEPLOYMENT, SLICE), obj(*SET)], False),
         ([obj(*DEPLOYMENT, SLICE), obj(*SET, ("Deployment", "other", "other"))], False),
-        ([obj(*DEPLOYMENT), obj(*SET, DEPLOYMENT)], False),  # somebody else's Deployment of that name
+        ([obj(*DEPLOYMENT), obj(*SET, DEPLOYMENT)], False),  # someone else's Deployment of that name
         ([obj(*DEPLOYMENT, ("ResilientSlice", "shop", "former")), obj(*SET, DEPLOYMENT)], False),
     ],
 )

@@ -29,7 +29,7 @@ KIND_KUBECONFIG = {
 
 
 def test_a_cluster_is_named_with_our_prefix_and_never_uses_the_users_kubeconfig() -> None:
-    named = Cluster.named({"CLUSTER": "mine", "KUBECONFIG": "/home/somebody/.kube/config"})
+    named = Cluster.named({"CLUSTER": "mine", "KUBECONFIG": "/home/someone/.kube/config"})
     assert named.name == "resilientslice-mine"
     assert named.context == "kind-resilientslice-mine"
     assert named.kubeconfig == ROOT / "build" / "kind" / "mine.kubeconfig"

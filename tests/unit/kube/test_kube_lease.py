@@ -175,7 +175,7 @@ async def test_a_lease_that_is_taken_or_deleted_ends_the_lead_at_once(leases, th
     if theft == "deleted":
         leases.stored = None
     else:
-        leases.stored["spec"]["holderIdentity"] = "somebody"
+        leases.stored["spec"]["holderIdentity"] = "someone"
         leases._put(leases.stored)
     with pytest.raises(LeadershipLostError):
         await asyncio.wait_for(leader.hold(), 30)

@@ -75,7 +75,7 @@ def test_without_the_turn_file_there_are_ports_all_the_same(
         case "folder":
             turn.mkdir()
         case "link":
-            (turn.parent / "precious").write_text("of somebody")
+            (turn.parent / "precious").write_text("of someone")
             turn.symlink_to("precious")
         case "pipe":
             os.mkfifo(turn)
@@ -84,7 +84,7 @@ def test_without_the_turn_file_there_are_ports_all_the_same(
     ports = Ports()
     assert len({ports.take() for _ in range(20)}) == 20
     if kind == "link":
-        assert (turn.parent / "precious").read_text() == "of somebody"
+        assert (turn.parent / "precious").read_text() == "of someone"
 
 
 def test_a_port_in_use_names_its_holder_and_the_flag(busy: int) -> None:

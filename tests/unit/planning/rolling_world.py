@@ -80,7 +80,7 @@ class Deployment:
 
 @dataclass
 class World:
-    """`deaf` Envoys go on with what they run."""
+    """`deaf` Envoys continue with what they run."""
 
     spec: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(SPEC))
     now: float = 1000.0

@@ -192,7 +192,7 @@ def test_a_promotions_update_of_stable_is_a_rollout(cluster):
     assert cluster.plan.status.canary.phase == "Promoting"
     status, reason, message = condition(cluster, "Ready")
     assert (status, reason) == ("Unknown", "RollingOut")
-    assert f"{canary} goes on serving" in message
+    assert f"{canary} keeps serving" in message
     see_workload(cluster, "payments", stuck=True)
     status, reason, message = condition(cluster, "Ready")
     assert (status, reason) == ("False", STUCK)
@@ -250,7 +250,7 @@ def test_a_store_that_is_restarted_or_remade_is_under_way(stored):
     assert condition(stored, "Reconciling") == ("True", "RollingOut", "Waiting for postgres (not updated yet).")
     see_store(stored, Store(0, remade=True))
     assert condition(stored, "Ready")[:2] == ("True", "Serving")
-    assert "created again, its pod goes on" in condition(stored, "Reconciling")[2]
+    assert "created again, its pod continues" in condition(stored, "Reconciling")[2]
 
 
 def test_an_external_store_has_no_pods_and_one_elsewhere_is_not_counted(stored):

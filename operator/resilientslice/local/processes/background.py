@@ -21,7 +21,7 @@ async def kept_going(name: str, work: Callable[[], Awaitable[None]], journal: Jo
             _log.exception("%s failed", name)
             if said != repr(error):
                 said = repr(error)
-                journal.warning("InternalError", f"{name} failed and is started again, what runs goes on: {said}")
+                journal.warning("InternalError", f"{name} failed and is started again, what runs continues: {said}")
         await asyncio.sleep(RETRY_SECONDS)
 
 

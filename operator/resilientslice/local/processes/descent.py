@@ -18,7 +18,7 @@ TOKEN_VARIABLE = "RSLICE_PROCESS_TOKEN"  # noqa: S105 - the name of a variable
 PROC = Path("/proc")
 BOOT = PROC / "sys/kernel/random/boot_id"
 END_SECONDS = 5.0
-"""How long SIGKILL is repeated for processes that go on forking."""
+"""How long SIGKILL is repeated for processes that keep forking."""
 POLL_SECONDS = 0.01
 
 _TOKEN = TOKEN_VARIABLE.encode() + b"="

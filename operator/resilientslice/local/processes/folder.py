@@ -65,7 +65,7 @@ class StateFolder:
         return folder
 
     def _refuse_foreign(self) -> None:
-        """Somebody's own folder is no place to keep state in, nor to clean up."""
+        """Someone's own folder is no place to keep state in, nor to clean up."""
         if not (self.path / LOCK).exists() and any(self.path.iterdir()):
             raise LocalError(
                 f"state folder {self.path}: holds files that are not a slice's state; name an empty or new folder with"

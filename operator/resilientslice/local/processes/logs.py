@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 def bound(paths: Iterable[Path], limit: int = MAX_BYTES) -> None:
     """Move what a log holds to `NAME.1` once it is larger than `limit` bytes. Its writer keeps it open in append mode
-    and goes on at the new end. Raises OSError when the disk is full."""
+    and continues at the new end. Raises OSError when the disk is full."""
     for path in paths:
         try:
             if path.stat().st_size <= limit:

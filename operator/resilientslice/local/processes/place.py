@@ -1,6 +1,6 @@
-"""Where things are on this machine: the ports of listeners and stores, and the hosts that Envoy is told.
+"""Where things are on this machine: the ports of listeners and stores, and the hosts that Envoy gets.
 
-Ports are kept in the state folder, so that URLs stay the same over edits and restarts; one that somebody else took in
+Ports are kept in the state folder, so that URLs stay the same over edits and restarts; one that someone else took in
 the meantime is replaced at the next start.
 """
 
@@ -65,7 +65,7 @@ def _ports(data: Any) -> dict[str, int]:
 def placed(
     book: PortBook, internal: Mapping[str, Address], hosts: HostList, *, sockets: Path, access_log: Path
 ) -> Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]:
-    """How `plan` is told of this machine: one Envoy, its limits not divided, and hosts listed as they are now."""
+    """Topology of this machine for `plan`: one Envoy, its limits not divided, and hosts listed as they are now."""
 
     def place(slice_: ResilientSlice, stable: Revision, canary: CanaryTrack | None) -> Topology:
         present = present_services(slice_, stable, canary)

@@ -85,7 +85,7 @@ def _turn() -> Iterator[int | None]:
             opened = os.open(turn_file(), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, opened)
             found = os.fstat(opened)
-            # somebody else could hold its lock for ever
+            # someone else could hold its lock for ever
             if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid():
                 fcntl.flock(opened, fcntl.LOCK_EX)
                 turn = opened

@@ -76,7 +76,7 @@ class Event:
 
 @dataclass(slots=True)
 class Journal:
-    """The last events, and whoever wants to hear of new ones. Holds no file: the view and the log lines listen."""
+    """The last events, and listeners for new ones. Holds no file: the view and the log lines listen."""
 
     capacity: int = 500
     events: list[Event] = field(default_factory=list)
@@ -94,5 +94,5 @@ class Journal:
         for listener in self.listeners:
             try:
                 listener(event)
-            except Exception:  # whoever listens must not end what the event is about
+            except Exception:  # a listener must not end what the event is about
                 _log.exception("an event could not be told: %s", event.reason)

@@ -1,6 +1,6 @@
 """PostgreSQL from a wheel, standing in for the StatefulSet of a managed store.
 
-PostgreSQL refuses to run as root, so root runs it as somebody else. That user often can't reach what root's folders
+PostgreSQL refuses to run as root, so root runs it as someone else. That user often can't reach what root's folders
 hold: the data folder is then handed over as an open descriptor, which needs no way to it, and the programs are copied
 to where everybody can go, for as long as they run.
 """
@@ -177,17 +177,17 @@ def _opened(home: Path, user: User) -> int:
 
 
 def _hand_over(home: Path, user: User) -> None:
-    """Make `user` the owner. LocalError when somebody else made that path before us: root must not follow it."""
+    """Make `user` the owner. LocalError when someone else made that path before us: root must not follow it."""
     status = home.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, user.uid):
         raise LocalError(
-            f"PostgreSQL: {home} belongs to somebody else; remove it, or choose another folder with --state"
+            f"PostgreSQL: {home} belongs to someone else; remove it, or choose another folder with --state"
         )
     os.chown(home, user.uid, user.gid, follow_symlinks=False)
 
 
 def unprivileged_user() -> User:
-    """Whoever called sudo, else `postgres` if there is one, else `nobody`. LocalError when there is none."""
+    """The user that called sudo, else `postgres` if there is one, else `nobody`. LocalError when there is none."""
     candidates = [os.environ.get("SUDO_USER", ""), "postgres", "nobody"]
     for name in candidates:
         try:

@@ -1,4 +1,4 @@
-"""Reads a rendered Deployment as what this machine runs for it. Pure: it is told what the files say."""
+"""Reads a rendered Deployment as what this machine runs for it. Pure: its input has what the files say."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -38,7 +38,7 @@ class Surroundings:
     """What every replica needs of the runtime.
 
     `hosts` says where the slice's names are now; `released` returns once no Envoy sends to an address any more;
-    `changed` is told of each change of a replica's state.
+    `changed` is called for each change of a replica's state.
     """
 
     folder: StateFolder

@@ -1,7 +1,7 @@
 """The volumes of a pod as folders of this machine, since a process has no mounts of its own.
 
 A ConfigMap or Secret is a folder that all replicas read; its content is no part of what a replica is replaced for, so
-an edit reaches running processes, as in a cluster. The paths that a container is told are replaced by these folders.
+an edit reaches running processes, as in a cluster. The paths in its variables are replaced by these folders.
 """
 
 import re

@@ -121,7 +121,7 @@ def _fixed_cluster(name: str, address: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stats_listener(topology: Topology) -> dict[str, Any]:
-    """Numbers for Prometheus and nothing else: whoever reaches the admin interface can end Envoy."""
+    """Numbers for Prometheus and nothing else: the admin interface itself can end Envoy."""
     scrape = {
         "match": {
             "path": "/stats/prometheus",

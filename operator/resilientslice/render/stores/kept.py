@@ -1,7 +1,7 @@
 """Credentials and volumes outlive their slice and have no owner: how they are kept from tools that remove such objects.
 
 A GitOps tool takes what carries its label, isn't in its repository and has no owner for left over. So these carry no
-label that anybody tracks by, and say in the tools' own words that they stay.
+label that anyone tracks by, and say in the tools' own words that they stay.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ def kept_labels(slice_: ResilientSlice, store: StoreName) -> dict[str, str]:
 def protection(slice_: ResilientSlice, store: StoreName, present: Mapping[str, Any]) -> Object | None:
     """The change of metadata that keeps a Secret or a claim, as a merge patch; None where nothing is to change.
 
-    What doesn't carry the slice's label was made by somebody else, who may track it as he likes. Labels that an earlier
-    operator gave are taken back; those that somebody changed are his.
+    What doesn't carry the slice's label was made by someone else, who may track it as he likes. Labels that an earlier
+    operator gave are taken back; those that someone changed are his.
     """
     metadata = present["metadata"]
     labelled, noted = metadata.get("labels") or {}, metadata.get("annotations") or {}

@@ -1,6 +1,6 @@
 """When to try Redis again: soon after a first failure, later after each further one.
 
-A state machine that is told the time. One that comes back and fails again at once is *half-alive*: only a recovery that
+A state machine with the time as input. A Redis that comes back and fails at once is *half-alive*: only a recovery that
 lasted starts the pauses from the beginning.
 """
 

@@ -25,7 +25,7 @@ class Rate:
     per_second: int
     burst: int
     words: str
-    """Both as Redis is told them, to the last bit."""
+    """Both as Redis gets them, to the last bit."""
 
     @classmethod
     def of(cls, per_second: int, burst: int, *, shares: int = 1) -> Self:

@@ -1,4 +1,4 @@
-"""What a caller is told about its limit: the headers of draft-ietf-httpapi-ratelimit-headers-11, and Retry-After."""
+"""Headers about a limit: those of draft-ietf-httpapi-ratelimit-headers-11, and Retry-After."""
 
 from math import ceil
 from typing import Final

@@ -1,7 +1,7 @@
 """The one connection to Redis: whatever gathers in a turn of the event loop is written at once, answers come in order.
 
-One watchdog guards it, not a time-out a request. When the oldest question has gone without an answer for too long, all
-that wait are told so at once and the connection is thrown away; a new one is used only after its first replies, because
+One watchdog guards it, not a timeout per request. When the oldest question has gone without an answer for too long, all
+waiting callers get an error at once and the connection is closed; a new one is used only after its first replies:
 a Redis that is stalled still accepts connections.
 """
 
@@ -220,7 +220,7 @@ class Link:
             self._trip(f"no answer within {self._patience * 1000:g} ms")
 
     def _trip(self, reason: str) -> None:
-        """From now on Redis is not used; who waits for it is told at once."""
+        """From now on Redis is not used; waiting callers get an error at once."""
         if not self.usable:
             return
         if self._watchdog is not None:
