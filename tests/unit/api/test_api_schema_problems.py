@@ -135,7 +135,7 @@ def test_what_kubernetes_adds_to_metadata_is_passed_by(document, problems) -> No
         ),
         (
             {"apiVersion": "resilientslice.dev/v1alpha1", "kind": "ResilientSlice", "spec": "x"},
-            "metadata: is required; add it: The part of Kubernetes' metadata that matters here; the rest is passed by\n"
+            "metadata: is required; add it: Object metadata, as far as it is used\n"
             'spec: "x": must be a mapping, not a string',
         ),
     ],

@@ -39,15 +39,15 @@ ELSEWHERE = {
     ),
 }
 """Fields that act on nothing that the operator renders or plans, and the test that sees them act."""
-LOOKS = ((footprint.of_first_pass, 6), (footprint.of_a_canary, 2))
-"""What may change, and how many values of a leaf are tried on it in each slice; the cheaper one comes first."""
+LOOKS = ((footprint.of_first_pass, 6, SLICES), (footprint.of_a_canary, 2, SLICES[:2]))
+"""What may change, how many values of a leaf are tried on it in a slice, and in which slices; the cheaper one first."""
 
 
 def idle(leaf: Leaf) -> str:
     """Empty if the leaf acts; else what was tried."""
     tried: list[str] = []
-    for look, most in LOOKS:
-        for number, spec in enumerate(SLICES):
+    for look, most, slices in LOOKS:
+        for number, spec in enumerate(slices):
             for made, said in edits(leaf, spec, most):
                 if look(made) != before(look, number):
                     return ""
