@@ -128,9 +128,9 @@ def test_wide_adds_the_message(cluster, shop) -> None:
 @pytest.mark.parametrize(
     ("field", "words"),
     [
-        ("spec.canary.weight", "Percent pinned by hand"),
-        ("spec.services.resilience.retries.attempts", "Retries after the first try"),
-        ("status.canary.pin", "Weight pinned by hand"),
+        ("spec.canary.weight", "Pinned weight, in percent"),
+        ("spec.services.resilience.retries.attempts", "Maximum number of retries"),
+        ("status.canary.pin", "Pinned weight and its revision"),
     ],
 )
 def test_explain_shows_what_a_field_means(cluster, field: str, words: str) -> None:
