@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from io import StringIO, TextIOWrapper
@@ -77,9 +76,10 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. A closed pipe (`rslice render … | head`) ends the program quietly, as it does any other tool."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    """Entry point. A closed pipe (`rslice render … | head`) ends the program quietly: click sees to it.
+
+    SIGPIPE stays ignored, as Python has it: a connection that its peer closed must end neither an operator nor a slice.
+    """
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that knows no `…` must not end a program
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(cli.main(args=list(arguments) if arguments is not None else None, prog_name="rslice"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
 from pathlib import Path
 
@@ -100,8 +99,7 @@ async def _run(settings: RunSettings, *, view: bool, ready_within: float | None)
 
 
 def _listen_to_signals(runtime: LocalRuntime, stop: asyncio.Event) -> None:
-    """The first one stops in order, the next ones at once. A pipe that nobody reads any more is no reason to die before
-    everything is cleaned up."""
+    """The first one stops in order, the next ones at once."""
     task = asyncio.current_task()
 
     def first() -> None:
@@ -110,7 +108,6 @@ def _listen_to_signals(runtime: LocalRuntime, stop: asyncio.Event) -> None:
             task.cancel()
 
     on_interrupts(first, runtime.kill)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 async def _watch(runtime: LocalRuntime, stop: asyncio.Event) -> None:
