@@ -252,9 +252,13 @@ def write_kubeconfig(folder: Path, port: int, user: User, name: str = "kubeconfi
 
 
 def install_resource(cluster: Cluster) -> None:
-    """Return when the API server serves the resource."""
+    """Return when the API server serves the resource, and discovery and OpenAPI know it, which come later."""
     cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={ROOT / 'crds'}")
     wait_established(cluster)
+    deadline = time.monotonic() + START_SECONDS
+    while (done := cluster.run("explain", "rslice")).returncode != 0:
+        if time.monotonic() > deadline:
+            raise StartError(f"the resource is not described:\n{done.stderr}{done.stdout}")
 
 
 def wait_established(cluster: Cluster, crd: str = CRD) -> None:
