@@ -15,6 +15,8 @@ from typing import Any
 import helm_python
 import yaml
 
+from resilientslice.api.markdown import table
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "helm" / "resilientslice"
 CRD = ROOT / "crds" / "resilientslice.dev_resilientslices.yaml"
@@ -98,12 +100,12 @@ def rbac_page(page: str, rules: Mapping[str, Any]) -> str:
 
 
 def rbac_table(entries: list[Mapping[str, Any]]) -> str:
-    lines = ["| group | resources | verb | why |", "|---|---|---|---|"]
-    for entry in entries:
-        group = ", ".join(name or "core" for name in entry["apiGroups"])
-        resources = ", ".join(entry["resources"])
-        lines += [f"| {group} | {resources} | {verb} | {why} |" for verb, why in entry["verbs"].items()]
-    return "\n".join(lines) + "\n"
+    rows = (
+        (", ".join(name or "core" for name in entry["apiGroups"]), ", ".join(entry["resources"]), verb, why)
+        for entry in entries
+        for verb, why in entry["verbs"].items()
+    )
+    return table(("group", "resources", "verb", "why"), rows)
 
 
 def lint() -> str:

@@ -74,7 +74,7 @@ def load_with_warnings(path: Path | str, *, old: ResilientSlice | None = None) -
     except InvalidSliceError as error:
         located = (Located(problem, document.line(problem.path)) for problem in error.problems)
         raise SliceFileError(name, sorted(located, key=lambda each: each.line)) from None
-    ignored = (missing(entry.fields, f"has no effect yet: {entry.lacks}") for entry in without_effect(slice_.spec))
+    ignored = (missing(entry.fields, entry.rule) for entry in without_effect(slice_.spec))
     return Loaded(slice_, tuple(Located(found, document.line(found.path)) for found in ignored))
 
 

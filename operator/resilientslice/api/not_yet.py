@@ -25,8 +25,13 @@ class NotYet:
         return tuple(self.path.split("."))
 
     @property
+    def rule(self) -> str:
+        """What holds of it, without its path."""
+        return f"has no effect yet: {self.lacks}"
+
+    @property
     def message(self) -> str:
-        return f"{self.path} has no effect yet: {self.lacks}"
+        return f"{self.path} {self.rule}"
 
 
 NOT_YET: tuple[NotYet, ...] = (

@@ -23,8 +23,8 @@ class Described(StrEnum):
 
     @classmethod
     def of(cls, word: str) -> Self:
-        """The reason with that word. Raises KeyError for one that is not declared here."""
-        return {member.value: member for member in cls}[word]
+        """The reason with that word. Raises ValueError for one that is not declared here."""
+        return cls(word)  # type: ignore[call-arg]  # the other arguments are of a member's making
 
 
 class Reason(Described):

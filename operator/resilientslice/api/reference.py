@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from resilientslice.api.crd_rules import LIST_RULES, OBJECT_RULES
+from resilientslice.api.markdown import table
 from resilientslice.api.not_yet import NOT_YET
 from resilientslice.api.rules import calls, surroundings
 from resilientslice.api.scalars import FORMATS
@@ -79,8 +80,7 @@ def _types(node: Schema) -> Iterator[tuple[str, Schema]]:
 
 def _type(name: str, node: Schema) -> str:
     rows = [_row(field, child, field in node.get("required", ())) for field, child in node["properties"].items()]
-    table = "\n".join(("| field | type | default | |", "|---|---|---|---|", *rows))
-    return f"## {name}\n\n{_about(name)}\n\n{table}\n"
+    return f"## {name}\n\n{_about(name)}\n\n{table(('field', 'type', 'default', ''), rows)}"
 
 
 def _about(name: str) -> str:
@@ -88,9 +88,9 @@ def _about(name: str) -> str:
     return " ".join(type_descriptions()[name].split())
 
 
-def _row(field: str, node: Schema, required: bool) -> str:
+def _row(field: str, node: Schema, required: bool) -> tuple[str, ...]:
     description = " ".join(str(node.get("description", "")).split()).replace("|", "\\|")
-    return f"| `{field}` | {_kind(without_null(node))} | {_default(node, required)} | {description} |"
+    return f"`{field}`", _kind(without_null(node)), _default(node, required), description
 
 
 def _default(node: Schema, required: bool) -> str:
@@ -133,7 +133,7 @@ def _bounds(node: Schema, least: str, most: str, unit: str = "") -> str:
 def _rule_tables() -> Iterator[str]:
     rules = {**{f"{name}.{field}": rules for (name, field), rules in LIST_RULES.items()}, **OBJECT_RULES}
     for name, listed in sorted(rules.items()):
-        yield f"### {name}\n\n{_bullets(tuple(rule.message for rule in listed))}"
+        yield f"### {name}\n\n{_bullets(rule.message for rule in listed)}"
 
 
 def _bullets(lines: Iterable[str]) -> str:

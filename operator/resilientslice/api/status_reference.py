@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from resilientslice.api.columns import COLUMNS
 from resilientslice.api.conditions import CONDITIONS
+from resilientslice.api.markdown import table
 from resilientslice.api.reasons import Described, EventReason, Reason
 
 _HEADER = """# Columns, conditions, reasons and Events
@@ -36,18 +37,13 @@ def status_reference() -> str:
     conditions = ((f"`{kind.type}`", f"`{kind.good}`", "yes" if kind.lasting else "", kind.says) for kind in CONDITIONS)
     parts = (
         (_HEADER, ""),
-        (_COLUMNS, _table(("column", "field", "where", "what it says"), columns)),
-        (_CONDITIONS, _table(("condition", "healthy", "always there", "what it says"), conditions)),
-        (_REASONS, _table(("reason", "meaning", "what to do"), _rows(Reason))),
-        (_EVENTS, _table(("reason", "meaning", "what to do"), _rows(EventReason))),
+        (_COLUMNS, table(("column", "field", "where", "what it says"), columns)),
+        (_CONDITIONS, table(("condition", "healthy", "always there", "what it says"), conditions)),
+        (_REASONS, table(("reason", "meaning", "what to do"), _rows(Reason))),
+        (_EVENTS, table(("reason", "meaning", "what to do"), _rows(EventReason))),
     )
-    return "\n".join(f"{said}\n{table}" if table else said for said, table in parts)
+    return "\n".join(f"{said}\n{rows}" if rows else said for said, rows in parts)
 
 
 def _rows(reasons: Iterable[Described]) -> Iterator[tuple[str, ...]]:
     return ((f"`{reason.value}`", reason.meaning, reason.remedy) for reason in reasons)
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = (header, tuple("---" for _ in header), *rows)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

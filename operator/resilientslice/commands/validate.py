@@ -9,7 +9,7 @@ import click
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.commands.say import say
 from resilientslice.commands.slice_files import BAD_INPUT, load_or_exit, refuse_two_from_stdin, report, warn
-from resilientslice.files import Loaded, SliceFileError, display_name, load_with_warnings, problem_json
+from resilientslice.files import Loaded, Located, SliceFileError, display_name, load_with_warnings, problem_json
 
 EPILOG = """\b
 Examples:
@@ -67,11 +67,17 @@ def _say(name: str, outcome: Outcome) -> None:
 
 
 def _entry(name: str, outcome: Outcome) -> dict[str, Any]:
-    refused = isinstance(outcome, SliceFileError)
+    name_of_slice: str | None = None
+    problems: tuple[Located, ...] = ()
+    warnings: tuple[Located, ...] = ()
+    if isinstance(outcome, SliceFileError):
+        problems = outcome.located
+    else:
+        name_of_slice, warnings = outcome.slice_.name, outcome.warnings
     return {
         "file": display_name(name),
-        "valid": not refused,
-        "slice": None if isinstance(outcome, SliceFileError) else outcome.slice_.name,
-        "problems": [problem_json(each) for each in outcome.located] if isinstance(outcome, SliceFileError) else [],
-        "warnings": [] if isinstance(outcome, SliceFileError) else [problem_json(each) for each in outcome.warnings],
+        "valid": not problems,
+        "slice": name_of_slice,
+        "problems": list(map(problem_json, problems)),
+        "warnings": list(map(problem_json, warnings)),
     }

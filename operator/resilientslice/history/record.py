@@ -101,7 +101,7 @@ def record_of(slice_: ResilientSlice, memory: Memory) -> Record:
             "metadata": metadata(slice_, state_name(slice_.name), slice_labels(slice_)),
             **_state_data(named),
         },
-        copy=copy_text(memory),
+        copy=copy_text(named),
     )
 
 

@@ -13,13 +13,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from resilientslice.history.packing import packed, unpacked
-from resilientslice.planning.memory import Memory
-from resilientslice.planning.policy import Policy, policy_from_json, policy_to_json
+from resilientslice.planning.memory import aims_from_json
+from resilientslice.planning.policy import Policy, policy_from_json
 from resilientslice.render.transit import Target
 
 KEY = "decided.json"
 """In the `data` of the ConfigMap with the proxies' configuration."""
-_AIMS = TypeAdapter(dict[str, Target])
 _NAMES = TypeAdapter(tuple[str, ...])
 
 
@@ -32,13 +31,9 @@ class SecondCopy:
     leaving: tuple[str, ...] = ()
 
 
-def copy_text(memory: Memory) -> str:
-    """Return the JSON to store: the same for the same memory."""
-    data = {
-        "accepted": policy_to_json(memory.accepted) if memory.accepted else None,
-        "aims": _AIMS.dump_python(dict(sorted(memory.aims.items())), mode="json"),
-        "leaving": [revision.name for revision in memory.leaving],
-    }
+def copy_text(named: Mapping[str, Any]) -> str:
+    """Return the JSON to store: the same for the same memory. `named` is a memory's JSON, its revisions by name."""
+    data = {"accepted": named["accepted"], "aims": named.get("aims", {}), "leaving": named.get("leaving", [])}
     return json.dumps(packed(data), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -46,7 +41,7 @@ def read_copy(config_map: Mapping[str, Any]) -> SecondCopy:
     """Read a stored ConfigMap. Empty where it has no copy, or one that can't be read: adoption does without."""
     try:
         data = unpacked(json.loads(config_map["data"][KEY]))
-        aims, leaving = _AIMS.validate_python(data["aims"]), _NAMES.validate_python(data["leaving"])
+        aims, leaving = aims_from_json(data["aims"]), _NAMES.validate_python(data["leaving"])
         return SecondCopy(policy_from_json(data["accepted"]), aims, leaving)
     except (KeyError, TypeError, AttributeError, ValueError, ValidationError):
         return SecondCopy()

@@ -136,8 +136,13 @@ def others_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
         "former": str(data.get("former", "")),
         "sizes_until": _TIME.validate_python(data.get("sizes_until")),
         "rolled_at": _TIME.validate_python(data.get("rolled_at")),
-        "aims": _AIMS.validate_python(data.get("aims") or {}),
+        "aims": aims_from_json(data.get("aims") or {}),
     }
+
+
+def aims_from_json(data: Any) -> dict[str, Target]:
+    """Raises ValidationError."""
+    return _AIMS.validate_python(data)
 
 
 def check_version(data: Mapping[str, Any]) -> None:

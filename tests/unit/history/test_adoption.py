@@ -7,9 +7,10 @@ import pytest
 
 from resilientslice.canary.state import CanaryReason, Phase
 from resilientslice.history.adoption import Found, adopt, memory_lost, proved
+from resilientslice.history.record import record_of
 from resilientslice.history.regained import configuration_digests
 from resilientslice.history.running import Running
-from resilientslice.history.second_copy import KEY, SecondCopy, copy_text, read_copy
+from resilientslice.history.second_copy import KEY, SecondCopy, read_copy
 from resilientslice.planning.observed import Proxies
 from resilientslice.planning.plan import plan
 from resilientslice.render.envoy import render_envoy
@@ -38,7 +39,7 @@ def stored(cluster):
 
 def second_copy(cluster):
     """As it is read from the ConfigMap that the last pass applied."""
-    return read_copy({"data": {KEY: copy_text(cluster.observed.memory)}})
+    return read_copy({"data": {KEY: record_of(cluster.slice_(), cluster.observed.memory).copy}})
 
 
 def adopted(cluster, *, stored_too=True, copied=True):
