@@ -230,7 +230,7 @@ class EventReason(Described):
     CONFIG_ACCEPTED = "ConfigAccepted", "Every Envoy runs the wanted configuration again."
     RESUMED = "Resumed", "What stalled the slice is resolved."
     NAME_CONFLICT_RESOLVED = "NameConflictResolved", "The name that the slice needs is free."
-    FIELD_CONFLICT_RESOLVED = "FieldConflictResolved", "Nobody else sets the field any more."
+    FIELD_CONFLICT_RESOLVED = "FieldConflictResolved", "No other field manager sets the field any more."
     OPERATOR_CONFLICT_RESOLVED = "OperatorConflictResolved", "One installation manages the slice."
     FIELDS_TAKE_EFFECT = "FieldsTakeEffect", "Every field that the slice sets takes effect."
 

@@ -12,7 +12,7 @@ from resilientslice.kube.ownership import Ownership, owner_of, written
 @dataclass(frozen=True, slots=True)
 class TakingBack:
     """`wanted`: what is to be applied. `taken`: fields that are taken back with it, and who has them now. `left`:
-    fields that are left out of it, which keep the value that their owner gave them; the object keeps having them.
+    fields that are left out of it, which keep the value that their owner gave them; the object keeps them.
     """
 
     wanted: Any
@@ -42,6 +42,6 @@ def take_back(
 
 
 def _given_up(contests: Contests, child: ChildId, live: Mapping[str, Any], owned: Ownership) -> frozenset[str]:
-    """Fields that someone held, and nobody has now. Where nobody ever had it, removing it is the contest."""
+    """Contested fields without an owner now. Where there never was one, the removal is the contest."""
     held = {name for name in contests.about(child) if contests.of[child, name].manager}
     return frozenset(written(path) for path in owned.unowned(held) if not owner_of(live, path, MANAGER))

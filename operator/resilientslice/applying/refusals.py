@@ -72,7 +72,7 @@ def steady(before: Iterable[Trouble], now: Trouble) -> Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """`with Collected(failures)`: what fails in there keeps nothing else from being tried. NotLeadingError continues:
+    """`with Collected(failures)`: what fails in there keeps nothing else from being tried. NotLeadingError propagates:
     nothing may be tried."""
 
     failures: list[KubeError]

@@ -30,7 +30,7 @@ class Remembered:
     adopted: Adopted | None = None
     """What `memory` was made of, until the Envoys have said how far its canary had got."""
     lost: str = ""
-    """What of the memory was lost and is still to be reported."""
+    """Lost part of the memory, until it is reported."""
     wanted: tuple[tuple[Any, ...], Revision] | None = None
     """The revision that the spec asks for, and what it was computed from."""
     withheld: Withheld | None = None

@@ -60,7 +60,7 @@ class Store:
     rolling: bool = False
     """Not all of them run what they are to run, or nobody has counted them since it was last written."""
     remade: bool = False
-    """Its StatefulSet is being created again around a pod that continues: nobody counts it meanwhile."""
+    """Its StatefulSet is being created again around a pod that keeps running: it has no counts meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class ServiceRevision:
 
     @property
     def called(self) -> Service | None:
-        """The newest of these that someone calls; None if nobody ever did."""
+        """The newest of these with a port; None if none has one."""
         return next((spec for spec in self.specs if spec.port is not None), None)
 
 
