@@ -1,4 +1,5 @@
-"""Keeps files under 400 lines and functions under 60: what is longer is two things, and nobody reads it to the end.
+"""Keeps files under 400 lines, functions under 60, and imports of the project's own modules under 21: what is longer is
+two things, and nobody reads it to the end; what needs more of the others knows too much of them.
 
 A function that has to be longer says why beside its `def`: `# long: REASON`. Tests are no exception: a longer
 file of them has two subjects.
@@ -13,6 +14,9 @@ from pathlib import Path
 
 FILE_LINES = 400
 FUNCTION_LINES = 60
+IMPORTED_MODULES = 20
+OURS = ("resilientslice", "slicekit", "shop_", "testkit", "tests", "scripts")
+"""How the names of the project's own packages begin."""
 REASON = "# long: "
 SIGNATURE_END = re.compile(r":\s*(#.*)?$")
 
@@ -43,11 +47,26 @@ def long_functions(source: str) -> Iterator[tuple[int, str, int]]:
             yield node.lineno, node.name, length
 
 
+def imported_modules(source: str) -> set[str]:
+    """The project's own modules that are imported, anywhere in a module and as they are written."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return {name for name in found if name.startswith(OURS)}
+
+
 def findings(path: Path, source: str) -> Iterator[str]:
     """What is too long in one file, as `FILE:LINE: what`."""
     count = len(source.splitlines())
     if count > FILE_LINES:
         yield f"{path}:1: {count} lines, at most {FILE_LINES}: split it by topic"
+    imports = len(imported_modules(source))
+    if imports > IMPORTED_MODULES:
+        advice = "move out what needs some of them"
+        yield f"{path}:1: imports {imports} modules of ours, at most {IMPORTED_MODULES}: {advice}"
     for line, name, length in long_functions(source):
         yield f"{path}:{line}: {name} has {length} lines, at most {FUNCTION_LINES}: split it, or add `{REASON}REASON`"
 

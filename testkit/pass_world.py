@@ -6,7 +6,7 @@ It plays controllers, tells what watches would have told, and counts the operato
 import copy
 from collections.abc import Sequence
 
-from resilientslice.controller.build import assemble
+from resilientslice.controller.assemble import assemble
 from resilientslice.controller.slice_state import SliceState
 from resilientslice.envoys.port import Agents
 from resilientslice.kube.cache import Children

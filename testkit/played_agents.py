@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.envoys.port import Epoch, KeyNews, Seen
+from resilientslice.envoys.port import Epoch, KeyNews
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import SliceKey
-from resilientslice.planning.observed import Proxies, Refusal
+from resilientslice.planning.observed import Envoys, Proxies, Refusal
 from resilientslice.render.envoy import EnvoyConfig
 
 
@@ -48,13 +48,13 @@ class PlayedAgents:
     ) -> KeyNews:
         return KeyNews()
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:  # noqa: ARG002
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Envoys:  # noqa: ARG002
         pods = [pod for pod in self.pods.get(key, ()) if not pod.deleting]
         names = frozenset(pod.name for pod in pods)
         acked = {name: digest for name, digest in self.running.get(key, {}).items() if name in names}
         refused = tuple(refusal for refusal in self.refused.get(key, ()) if refusal.instance in names)
         proxies = Proxies(len(names), acked, refused, instances=names)
-        return Seen(proxies, active=self.active, hostless=self.hostless)
+        return Envoys(proxies, active=self.active, hostless=self.hostless)
 
     def look_again(self, key: SliceKey) -> None:
         self.awaited.append(key)

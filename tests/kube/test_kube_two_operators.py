@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resilientslice.controller.build import assemble
+from resilientslice.controller.assemble import assemble
 from resilientslice.controller.deciding import Settings
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted

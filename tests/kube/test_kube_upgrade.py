@@ -11,9 +11,9 @@ import pytest
 import yaml
 from tests.kube.conftest import FAR, until
 
-from resilientslice.controller.build import assemble
+from resilientslice.controller.assemble import assemble
 from resilientslice.controller.deciding import Settings
-from resilientslice.envoys.port import Epoch, Seen
+from resilientslice.envoys.port import Epoch
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import noted
 from resilientslice.kube.client import KubeClient
@@ -22,7 +22,7 @@ from resilientslice.kube.session import Session
 from resilientslice.kube.slices import Slices
 from resilientslice.kube.watch import Reflector
 from resilientslice.operating.following import Following
-from resilientslice.planning.observed import Proxies
+from resilientslice.planning.observed import Envoys, Proxies
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.images import Images
 from resilientslice.render.names import LABEL_SLICE, proxy_name
@@ -102,9 +102,9 @@ class Pods(PlayedAgents):
 
     digests: dict[SliceKey, str] = field(default_factory=dict)
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Envoys:
         digest = self.digests.get(key, "")
-        return Seen(Proxies(1, {"proxy": digest} if digest else {}), active=0)
+        return Envoys(Proxies(1, {"proxy": digest} if digest else {}), active=0)
 
     async def push(self, key: SliceKey, config: EnvoyConfig) -> Epoch:
         self.digests[key] = config.digest

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from slicekit import Environment, Kit
-from slicekit.contracts import Contract, Operation, serve
+from slicekit.contracts import Contract, Operation
 from slicekit.openapi import render_bytes, render_document
+from slicekit.routes import serve
 from slicekit.server import equip
 
 ROOT = Path(__file__).parents[2]

@@ -3,15 +3,16 @@
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import pytest
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event, Phase
-from resilientslice.planning.observed import Observed, Proxies, Refusal, Workload
-from resilientslice.planning.plan import Desired, Plan, plan
+from resilientslice.planning.desired import Desired
+from resilientslice.planning.observed import Envoys, Observed, Proxies, Refusal, Workload
+from resilientslice.planning.plan import Plan, plan
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import Track
 from resilientslice.render.proxy import cluster_topology
@@ -50,7 +51,7 @@ class Cluster:
     """Configurations that the Envoys were handed."""
     ran: Mapping[str, str] = field(default_factory=dict)
     observed: Observed = field(
-        default_factory=lambda: Observed(proxies=Proxies(total=2, instances=frozenset(ENVOYS)), active=0)
+        default_factory=lambda: Observed(envoys=Envoys(Proxies(total=2, instances=frozenset(ENVOYS)), active=0))
     )
     plan: Plan | None = None
     events: list[Event] = field(default_factory=list)
@@ -128,7 +129,7 @@ class Cluster:
 
     def _hand(self, config: EnvoyConfig) -> None:
         """To Envoys that have neither run nor refused it."""
-        proxies = self.observed.proxies
+        proxies = self.observed.envoys.proxies
         if not proxies.owe(config.digest):
             return
         if config.digest != self.sent:
@@ -141,7 +142,7 @@ class Cluster:
         elif self.envoys_answer:
             proxies = replace(proxies, acked=dict.fromkeys(ENVOYS, config.digest))
             self.ran = proxies.acked
-        self.observed = replace(self.observed, proxies=proxies)
+        self.see(proxies=proxies)
 
     def _workload(self, key: tuple[str, Track], digest: str, desired: int) -> Workload:
         before = self.observed.workloads.get(key)
@@ -154,7 +155,10 @@ class Cluster:
         return replace(before, desired=desired)
 
     def see(self, **seen: Any) -> Self:
-        self.observed = replace(self.observed, **seen)
+        """Fields of `Observed`, or of its `Envoys`."""
+        of_envoys = {field.name for field in fields(Envoys)}
+        envoys = replace(self.observed.envoys, **{name: seen.pop(name) for name in list(seen) if name in of_envoys})
+        self.observed = replace(self.observed, envoys=envoys, **seen)
         return self
 
     def deployments(self) -> dict[str, Any]:

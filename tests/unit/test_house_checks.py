@@ -56,6 +56,15 @@ def test_a_function_may_have_60_lines_and_no_more(sizes: ModuleType) -> None:
     assert list(sizes.long_functions(function(61))) == [(1, "f", 61)]
 
 
+def test_a_module_may_import_20_of_ours_and_no_more(sizes: ModuleType) -> None:
+    lines = [f"from resilientslice.m{number} import a, b" for number in range(19)] + ["import slicekit.health, os, sys"]
+    twice = "from resilientslice.m1 import c\nfrom aiohttp import web\n"
+    path = Path("operator/x.py")
+    assert list(sizes.findings(path, "\n".join(lines) + "\n" + twice)) == []
+    (found,) = sizes.findings(path, "\n".join([*lines, "def f():", "    import resilientslice.late"]))
+    assert found.startswith("operator/x.py:1: imports 21 modules of ours")
+
+
 def test_methods_and_coroutines_count_and_decorators_do_not(sizes: ModuleType) -> None:
     method = "class C:\n    @staticmethod\n" + function(60, "async def g():", "    ")
     assert list(sizes.long_functions(method)) == []

@@ -11,7 +11,7 @@ from typing import Any
 from resilientslice.api.slice import API_VERSION, KIND, ResilientSlice
 from resilientslice.kube.children import ASKED_ANNOTATION, DIGEST_ANNOTATION, REVISION_ANNOTATION, ChildId
 from resilientslice.kube.ownership import rendered_shape
-from resilientslice.planning.plan import Desired
+from resilientslice.planning.desired import Desired
 from resilientslice.render.metadata import Component, Object
 from resilientslice.render.names import LABEL_COMPONENT, LABEL_SERVICE, LABEL_TRACK, Track
 

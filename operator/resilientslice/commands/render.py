@@ -19,7 +19,7 @@ from resilientslice.render.names import OPERATOR_NAMESPACE, store_name
 from resilientslice.render.objects import render_objects
 from resilientslice.render.proxy import cluster_topology
 from resilientslice.render.revision import Revision, changed_services, refreshed, revision_of
-from resilientslice.render.stores import managed_stores
+from resilientslice.render.store_settings import managed_stores
 from resilientslice.render.tracks import CanaryTrack
 from resilientslice.text import is_visible
 

@@ -6,25 +6,24 @@ What may pass by itself is collected in a list of failures, and keeps nothing el
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from resilientslice.applying.difference import Change, Difference, difference_of
-from resilientslice.applying.expected import Expected, complete
+from resilientslice.applying.difference import Change, Difference
+from resilientslice.applying.expected import complete
 from resilientslice.applying.refusals import Collected
 from resilientslice.applying.writer import ObjectWriter
+from resilientslice.controller.comparing import Comparing
 from resilientslice.controller.deciding import Timings
 from resilientslice.controller.pod_inquiry import PodInquiry
-from resilientslice.controller.rendered import Rendering, configuration_id, expected_objects
+from resilientslice.controller.rendered import Rendering, expected_objects
 from resilientslice.controller.slice_state import Pass, SliceState
-from resilientslice.envoys.port import Seen
 from resilientslice.history.record import record_of
 from resilientslice.history.store import MemoryStore
 from resilientslice.kube.cache import Children
-from resilientslice.kube.children import ChildId
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import KubeError
-from resilientslice.kube.kinds import CONTROLLER_REVISION, DEPLOYMENT, STATEFUL_SET, Object, SliceKey
-from resilientslice.planning.observed import Proxies
-from resilientslice.planning.plan import Desired, Plan
-from resilientslice.render.names import proxy_name
+from resilientslice.kube.kinds import DEPLOYMENT, STATEFUL_SET, Object, SliceKey
+from resilientslice.planning.desired import Desired
+from resilientslice.planning.observed import Envoys
+from resilientslice.planning.plan import Plan
 from resilientslice.rollouts.scheduler import ProxyRollouts
 from resilientslice.stores.provision import ManagedStores
 
@@ -59,10 +58,11 @@ class Applier:
         self._store = store
         self._stores = ManagedStores(client)
         self._pods = PodInquiry(client, children)
+        self._comparing = Comparing(children, rollouts)
         self.rollouts = rollouts
         self._timings = timings
 
-    async def apply(self, at: Pass, planned: Plan, look: Callable[[], Seen], outcome: Outcome) -> None:
+    async def apply(self, at: Pass, planned: Plan, look: Callable[[], Envoys], outcome: Outcome) -> None:
         """Update `outcome`, also where it raises. `look` returns what is seen of the Envoys."""
         desired, memory, state = planned.desired, planned.memory, at.state
         if desired is None or memory is None:
@@ -76,7 +76,7 @@ class Applier:
         with Collected(outcome.failed):
             await self._store.reclaim_state(keeping, complete(desired, record.state))
         self._timings.mark("render")
-        difference = self._difference(at, expected, desired, look().proxies)
+        difference = self._comparing.compare(at, expected, desired, look())
         self._timings.mark("compare")
         await self._write(at, difference, Rendering(desired, record, state.epoch), outcome)
         self.rollouts.settle(at.key)
@@ -94,9 +94,8 @@ class Applier:
         self.rollouts.leave(key)
 
     def leave_line(self, key: SliceKey, state: SliceState) -> None:
-        """Give up the place of the slice's proxies among those that wait to be rolled out."""
-        state.queued = None
-        self.rollouts.leave(key)
+        """As `Comparing.leave_line`."""
+        self._comparing.leave_line(key, state)
 
     async def _provision(self, at: Pass, planned: Plan, desired: Desired, failed: list[KubeError]) -> Desired:
         """`desired` with the volumes that are in force."""
@@ -113,44 +112,3 @@ class Applier:
         applied = at.state.applied
         writer = ObjectWriter(self._client, self._children, at.key, applied=applied, now=at.now, finished=finished)
         outcome.failed += await writer.carry_out(difference)
-
-    def _difference(
-        self, at: Pass, expected: dict[ChildId, Expected], desired: Desired, proxies: Proxies
-    ) -> Difference:
-        key, state, now = at.key, at.state, at.now
-        applied, children = state.applied, self._children.of(key)
-        applied.contests = applied.contests.of_children(expected)
-        withheld = _withheld(state, desired, proxies)
-        withheld |= applied.withheld({child: entry.digest for child, entry in expected.items()}, now)
-        withheld |= self._waiting(key, state, expected, withheld)
-        shapes = applied.expected_shapes(children, now)
-        found = difference_of(expected, children, state.uid, as_applied=shapes, held=withheld)
-        if applied.overwritten(found.changes):
-            state.rivalry.note(now)
-        applied.foreign = found.strangers
-        revisions = {child for child in applied.refusals if child[0] == CONTROLLER_REVISION.kind}
-        tried = {*withheld, *(change.id for change in found.changes)}
-        applied.keep_refusals(revisions | (tried & expected.keys()))
-        return found
-
-    def _waiting(
-        self, key: SliceKey, state: SliceState, expected: dict[ChildId, Expected], withheld: set[ChildId]
-    ) -> set[ChildId]:
-        """The proxies, while a new operator's version of them waits for a slot."""
-        proxies = (DEPLOYMENT.kind, proxy_name(key.name))
-        if proxies in withheld or proxies not in expected:
-            self.leave_line(key, state)
-            return set()
-        found = self.rollouts.look(key, expected[proxies])
-        state.again, state.queued = state.again or found != state.queued, found
-        return {proxies} if found else set()
-
-
-def _withheld(state: SliceState, desired: Desired, proxies: Proxies) -> set[ChildId]:
-    """A configuration that Envoys reject and none runs is not stored for the next one to start from; and a store
-    without its credentials is not started. The proxies themselves are never withheld: another version of them may
-    accept it."""
-    found, digest = set[ChildId](), desired.envoy.digest
-    if proxies.refusing(digest) and not proxies.running(digest):
-        found.add(configuration_id(desired.slice_.name))
-    return found | {(STATEFUL_SET.kind, name) for name in state.stores.unready(desired.slice_)}

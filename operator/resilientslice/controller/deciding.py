@@ -13,15 +13,16 @@ from resilientslice.controller.gather import Obstacles, gather
 from resilientslice.controller.interning import Recent
 from resilientslice.controller.slice_state import SliceState
 from resilientslice.controller.wanted import NothingStoredError, asked, withhold
-from resilientslice.envoys.port import Agents, Seen
+from resilientslice.envoys.port import Agents
 from resilientslice.history.regained import regained
 from resilientslice.history.remembered import Withheld
 from resilientslice.history.store import Keeping, MemoryStore
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import CONTROLLER_REVISION, SliceKey
+from resilientslice.planning.desired import Desired
 from resilientslice.planning.memory import Memory
-from resilientslice.planning.observed import Observed
-from resilientslice.planning.plan import Desired, Plan, plan
+from resilientslice.planning.observed import Envoys, Observed
+from resilientslice.planning.plan import Plan, plan
 from resilientslice.render.envoy import EnvoyRenderer
 from resilientslice.render.images import DEFAULT_IMAGES, Images
 from resilientslice.render.names import OPERATOR_NAMESPACE
@@ -64,7 +65,7 @@ class Made:
     """A plan, and what it was made of. `memory` and `events` are those before it."""
 
     plan: Plan
-    seen: Seen
+    seen: Envoys
     memory: Memory | None
     events: tuple[Event, ...]
 
@@ -93,7 +94,7 @@ class Deciding:
                 return made.plan, True
         return made.plan, True
 
-    def seen(self, key: SliceKey, state: SliceState) -> Seen:
+    def seen(self, key: SliceKey, state: SliceState) -> Envoys:
         memory = state.remembered.memory
         return self.agents.seen(key, memory.state.services if memory and memory.canary else ())
 
@@ -161,7 +162,7 @@ class Deciding:
 
         return make
 
-    def _gather(self, key: SliceKey, state: SliceState, seen: Seen, now: float) -> Observed:
+    def _gather(self, key: SliceKey, state: SliceState, seen: Envoys, now: float) -> Observed:
         applied, known = state.applied, self.children.of(key)
         applied.contests = applied.contests.current(now)
         names = tuple({*applied.foreign, *applied.strangers})
@@ -172,6 +173,6 @@ class Deciding:
         return gather(memory, known.values(), state.uid, seen, obstacles, now=now, volumes=volumes)
 
 
-def _to_push(desired: Desired, seen: Seen) -> bool:
+def _to_push(desired: Desired, seen: Envoys) -> bool:
     """A configuration is not offered again to an Envoy that refused it."""
     return seen.proxies.owe(desired.envoy.digest) > 0

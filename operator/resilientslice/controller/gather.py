@@ -1,7 +1,7 @@
 """Everything that a plan is made from, put together. Reads caches; asks the API server only why pods don't come up."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from resilientslice.api.reasons import Reason
@@ -10,11 +10,10 @@ from resilientslice.applying.conflict_words import field_conflicts, name_conflic
 from resilientslice.applying.retakes import Contests
 from resilientslice.controller.troubles import MESSAGE_LENGTH, workload_troubles
 from resilientslice.controller.workloads import observe_workloads
-from resilientslice.envoys.port import Seen
 from resilientslice.kube.cache import Child
 from resilientslice.kube.children import ChildId
 from resilientslice.planning.memory import Memory
-from resilientslice.planning.observed import Observed, Queued, Refusal, Trouble, TroubleKind, Volume
+from resilientslice.planning.observed import Envoys, Observed, Queued, Refusal, Trouble, TroubleKind, Volume
 from resilientslice.rollouts.progress import is_proxies, rolls, short, stuck
 from resilientslice.stores.store_workloads import observe_stores
 
@@ -38,7 +37,7 @@ def gather(
     memory: Memory | None,
     children: Iterable[Child],
     uid: str,
-    seen: Seen,
+    seen: Envoys,
     obstacles: Obstacles,
     *,
     now: float,
@@ -49,11 +48,7 @@ def gather(
     return Observed(
         memory=memory,
         workloads=observe_workloads(known, uid),
-        proxies=seen.proxies,
-        attempts=seen.attempts,
-        active=seen.active,
-        hostless=seen.hostless,
-        ejections=tuple(host for host in seen.ejections if host.service in services),
+        envoys=replace(seen, ejections=tuple(host for host in seen.ejections if host.service in services)),
         proxies_roll=any(rolls(child) for child in proxies),
         proxies_short=any(short(child) for child in proxies),
         proxies_stuck=any(stuck(child) for child in proxies),

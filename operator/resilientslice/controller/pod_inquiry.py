@@ -13,7 +13,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.kinds import DEPLOYMENT, EVENT, POD, REPLICA_SET, VOLUME_CLAIM, Object, SliceKey
 from resilientslice.planning.observed import Trouble
 from resilientslice.render.names import LABEL_SLICE, store_name
-from resilientslice.render.stores import managed
+from resilientslice.render.store_settings import managed
 from resilientslice.render.stores.workload import claim_name
 
 PATIENCE_SECONDS = 5.0

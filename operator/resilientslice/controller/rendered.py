@@ -13,7 +13,7 @@ from resilientslice.history.record import Record
 from resilientslice.history.second_copy import KEY as COPY_KEY
 from resilientslice.kube.children import ChildId
 from resilientslice.kube.kinds import CONFIG_MAP
-from resilientslice.planning.plan import Desired
+from resilientslice.planning.desired import Desired
 from resilientslice.render.kinds import order
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import proxy_name

@@ -13,9 +13,10 @@ from resilientslice.agent.signing import SigningKeys
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.envoys import AgentPod, Fleet, FleetView
 from resilientslice.envoys.keys import AgentKeys
-from resilientslice.envoys.port import Epoch, KeyNews, Seen
+from resilientslice.envoys.port import Epoch, KeyNews
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import SliceKey
+from resilientslice.planning.observed import Envoys
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.names import AGENT_PORT
 
@@ -79,12 +80,12 @@ class FleetAgents:
         known.asked = asyncio.get_running_loop().time()
         await self.fleet.poll(key)  # one that starts, or was fed by an operator before, tells what it runs
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Envoys:
         known = self._known.setdefault(key, _Known())
         known.canary, known.soon = tuple(canary), False
         view = self.fleet.view(key, canary=canary)
         known.told = self._worth_a_look(key, view)
-        return _seen(view)
+        return view.envoys
 
     def look_again(self, key: SliceKey) -> None:
         known = self._known.setdefault(key, _Known())
@@ -94,7 +95,7 @@ class FleetAgents:
         without = None
         if self.secrets.waits(key):
             view = self.fleet.view(key)
-            without = view.without_key if view.proxies.total else None
+            without = view.without_key if view.envoys.proxies.total else None
         news = await self.secrets.tend(key, slice_, rotation, without_key=without, now=now)
         known = self._known.get(key)
         keys = self.secrets.held(key)
@@ -160,7 +161,12 @@ class FleetAgents:
 
     def _worth_a_look(self, key: SliceKey, view: FleetView) -> object:
         """Without what only grows."""
-        return view.proxies, view.ejections, view.hostless, self.secrets.waits(key) and view.all_know_key
+        return (
+            view.envoys.proxies,
+            view.envoys.ejections,
+            view.envoys.hostless,
+            self.secrets.waits(key) and view.all_know_key,
+        )
 
     def _next(self, known: _Known) -> Epoch:
         known.sequence += 1
@@ -169,7 +175,3 @@ class FleetAgents:
 
 def _pause(known: _Known) -> float:
     return (BUSY_POLL_SECONDS if known.canary or known.soon else POLL_SECONDS) * known.spread
-
-
-def _seen(view: FleetView) -> Seen:
-    return Seen(view.proxies, view.attempts, view.active, view.ejections, view.hostless)

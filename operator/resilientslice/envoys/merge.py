@@ -27,6 +27,7 @@ from resilientslice.envoys.reports import (
 )
 from resilientslice.planning.observed import (
     EjectedHost,
+    Envoys,
     Proxies,
     Refusal,
     SilentAgent,
@@ -122,18 +123,13 @@ class Member:
 class FleetView:
     """What is known of a slice's Envoys. `newest` is the newest epoch that an agent holds.
 
-    `attempts` and `active` are of the canary's services, None if nobody counts them; `active` only counts snapshots
-    from after the last push, of every Envoy. `hostless` are services' clusters of which an Envoy that callers are sent
-    to, and that answers, knows no host. `unreachable` says by pod why it could not be asked. `asked_at` is when the
+    Of `envoys`, `active` only counts snapshots from after the last push, and there must be one of every Envoy.
+    `unreachable` says by pod why it could not be asked. `asked_at` is when the
     oldest of the snapshots was asked for (seconds since the epoch), None before there is one of every pod.
     """
 
     members: tuple[Member, ...] = ()
-    proxies: Proxies = field(default_factory=Proxies)
-    attempts: Attempts | None = None
-    active: int | None = None
-    hostless: frozenset[str] = frozenset()
-    ejections: tuple[EjectedHost, ...] = ()
+    envoys: Envoys = field(default_factory=Envoys)
     newest: Epoch = (0, 0)
     unreachable: Mapping[str, str] = field(default_factory=dict)
     asked_at: float | None = None
@@ -141,7 +137,7 @@ class FleetView:
     @property
     def all_know_key(self) -> bool:
         """Every proxy that is counted, and there is one, has shown that it knows the slice's current key."""
-        return self.proxies.total > 0 and not self.without_key
+        return self.envoys.proxies.total > 0 and not self.without_key
 
     @property
     def without_key(self) -> tuple[str, ...]:
@@ -254,20 +250,22 @@ def view_of(
     times = [member.at for member in counted if member.at is not None]
     return FleetView(
         members=tuple(members),
-        proxies=Proxies(
-            total=len(counted),
-            acked={member.pod.name: member.acked for member in counted if member.acked},
-            refusals=_refusals(counted),
-            ready=sum(member.pod.ready for member in counted),
-            instances=frozenset(member.pod.name for member in members),
-            idle=_refusals(idle),
-            pods=tuple(member.pod.name for member in counted),
-            silent=_silent(members),
+        envoys=Envoys(
+            proxies=Proxies(
+                total=len(counted),
+                acked={member.pod.name: member.acked for member in counted if member.acked},
+                refusals=_refusals(counted),
+                ready=sum(member.pod.ready for member in counted),
+                instances=frozenset(member.pod.name for member in members),
+                idle=_refusals(idle),
+                pods=tuple(member.pod.name for member in counted),
+                silent=_silent(members),
+            ),
+            attempts=_attempts(counted, clusters) if clusters else None,
+            active=_active(counted, clusters) if clusters else None,
+            hostless=_once(frozenset().union(*(m.hostless for m in counted if m.pod.ready and m.answers is not None))),
+            ejections=merge_ejections((m.answers for m in counted), pods or {}),
         ),
-        attempts=_attempts(counted, clusters) if clusters else None,
-        active=_active(counted, clusters) if clusters else None,
-        hostless=_once(frozenset().union(*(m.hostless for m in counted if m.pod.ready and m.answers is not None))),
-        ejections=merge_ejections((m.answers for m in counted), pods or {}),
         newest=max((member.held for member in members), default=(0, 0)),
         unreachable={member.pod.name: member.trouble for member in members if member.trouble},
         asked_at=min(times) if times and len(times) == len(counted) else None,

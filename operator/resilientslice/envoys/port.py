@@ -1,31 +1,17 @@
 """Port to the agents of a slice: what a pass asks for, and what it gets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.canary.state import Attempts, Event
+from resilientslice.canary.state import Event
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import SliceKey
-from resilientslice.planning.observed import EjectedHost, Proxies
+from resilientslice.planning.observed import Envoys
 from resilientslice.render.envoy import EnvoyConfig
 
 Epoch = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Of the Envoys as last heard of.
-
-    `hostless`: clusters of services (`payments-canary`) of which one that callers are sent to knows no host.
-    """
-
-    proxies: Proxies = field(default_factory=Proxies)
-    attempts: Attempts | None = None
-    active: int | None = None
-    ejections: tuple[EjectedHost, ...] = ()
-    hostless: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +32,8 @@ class Agents(Protocol):
         UnusableKeyError when the slice's agents can't be spoken to.
         """
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
-        """`canary`: services whose canary hosts are to be counted."""
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Envoys:
+        """As last heard of. `canary`: services whose canary hosts are to be counted."""
 
     def look_again(self, key: SliceKey) -> None:
         """Something is awaited that only Envoys can tell: they are asked at once, and often, until a pass has seen a

@@ -124,7 +124,7 @@ def proved(adopted: Adopted, observed: Observed, digests_of: Callable[[Memory], 
     """The memory with the lowest weight that an Envoy draws, if all Envoys run a configuration that could have been
     asked for; else the canary starts again, at 0. `digests_of` gives the digests of a memory's configurations: on each
     policy that may be in force."""
-    running = set(observed.proxies.acked.values())
+    running = set(observed.envoys.proxies.acked.values())
     drawn: dict[str, Memory] = {}
     for weight in sorted(adopted.weights, reverse=True) if running else ():
         memory = _drawing(adopted.memory, weight)

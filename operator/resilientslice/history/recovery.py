@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from resilientslice.canary.state import Event
-from resilientslice.planning.observed import Observed, Proxies
+from resilientslice.planning.observed import Envoys, Observed
 from resilientslice.planning.plan import Plan
 
 MOST_STEPS = 3
@@ -22,14 +22,14 @@ def recovered(observed: Observed, planned: Callable[[Observed], Plan]) -> tuple[
 
     `planned` makes the plan of an observation, with everything else as it is now.
     """
-    running = set(observed.proxies.acked.values())
+    running = set(observed.envoys.proxies.acked.values())
     memory = observed.memory
     if memory is None or running <= {memory.config}:
         return observed, ()
     found: tuple[Observed, tuple[Event, ...]] = observed, ()
     events: tuple[Event, ...] = ()
     for _ in range(MOST_STEPS):
-        made = planned(replace(observed, memory=memory, proxies=_all_running(observed.proxies, memory.config)))
+        made = planned(replace(observed, memory=memory, envoys=_all_running(observed.envoys, memory.config)))
         if made.memory is None or made.memory.config == memory.config:
             break
         memory, events = made.memory, (*events, *made.events)
@@ -38,7 +38,8 @@ def recovered(observed: Observed, planned: Callable[[Observed], Plan]) -> tuple[
     return found
 
 
-def _all_running(proxies: Proxies, config: str) -> Proxies:
+def _all_running(envoys: Envoys, config: str) -> Envoys:
     """Those that don't answer now did so then, or nothing more would have been decided."""
+    proxies = envoys.proxies
     silent = (f"silent-{number}" for number in range(proxies.total - len(proxies.acked)))
-    return replace(proxies, acked=dict.fromkeys((*proxies.acked, *silent), config))
+    return replace(envoys, proxies=replace(proxies, acked=dict.fromkeys((*proxies.acked, *silent), config)))

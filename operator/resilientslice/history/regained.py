@@ -8,9 +8,11 @@ from resilientslice.canary.state import Event
 from resilientslice.history.adoption import memory_lost, proved
 from resilientslice.history.recovery import recovered
 from resilientslice.history.remembered import Remembered
+from resilientslice.planning.desired import tracks_of
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed
-from resilientslice.planning.plan import Plan, Render, tracks_of
+from resilientslice.planning.offers import Render
+from resilientslice.planning.plan import Plan
 from resilientslice.planning.policy import governed
 from resilientslice.render.proxy import cluster_topology
 

@@ -9,36 +9,30 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
-from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import WAITING, Status
 from resilientslice.canary.state import Event as PlanEvent
 from resilientslice.canary.state import EventType, Phase
 from resilientslice.local.errors import LocalError
-from resilientslice.local.observe import TrackKey, observe_stores, observe_workloads, ready_hosts, store_troubles
+from resilientslice.local.observe import TrackKey, observe, ready_hosts
 from resilientslice.local.processes.background import Pulse, all_of
-from resilientslice.local.processes.environment import Hosts, replace_hosts
-from resilientslice.local.processes.folder import StateFolder, reason
-from resilientslice.local.processes.ledger import Ledger
-from resilientslice.local.processes.place import PortBook, dns, placed
-from resilientslice.local.processes.ports import Ports
-from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.environment import Hosts
+from resilientslice.local.processes.folder import reason
+from resilientslice.local.processes.machine import Machine
+from resilientslice.local.processes.place import dns, placed
 from resilientslice.local.processes.supervisor import Supervised
 from resilientslice.local.proxy.envoy import Proxy
+from resilientslice.local.saved import Saved
 from resilientslice.local.source import Source
-from resilientslice.local.workloads.deployments import Workload, read_workloads
+from resilientslice.local.translate import contents_mounted, workloads_of
 from resilientslice.local.workloads.replicas import Fleet, Surroundings
-from resilientslice.local.workloads.volumes import Contents, contents_of, write_contents
-from resilientslice.planning.memory import Memory, UnreadableMemoryError, memory_from_json, memory_to_json
-from resilientslice.planning.observed import Observed
-from resilientslice.planning.plan import Desired, Plan, plan
-from resilientslice.render.names import Track
+from resilientslice.local.workloads.volumes import write_contents
+from resilientslice.planning.desired import Desired
+from resilientslice.planning.memory import Memory
+from resilientslice.planning.plan import Plan, plan
 from resilientslice.render.tracks import Address
 
 _log = logging.getLogger(__name__)
 
-MEMORY_FILE = "memory.json"
-SLICE_FILE = "slice.json"
-"""The resource that was in force last."""
 RETRY_SECONDS = 1.0
 """After a pass that failed: a full disk, an agent that is being restarted."""
 DRAIN_POLL_SECONDS = 0.2
@@ -55,14 +49,10 @@ class Engine:
         self,
         *,
         source: Source,
-        folder: StateFolder,
-        ledger: Ledger,
-        ports: Ports,
-        book: PortBook,
+        machine: Machine,
         proxy: Proxy,
         stores: Mapping[str, int],
         servers: Sequence[Supervised],
-        journal: Journal,
         session: aiohttp.ClientSession,
         woken: asyncio.Event,
     ) -> None:
@@ -76,12 +66,12 @@ class Engine:
         self.status: Status = WAITING
         self.trouble = ""
         self.passed = Pulse()
-        self._folder = folder
-        self._book = book
+        self._folder = machine.folder
+        self._book = machine.book
+        self._journal = machine.journal
         self._proxy = proxy
         self._stores = stores
         self._servers = servers
-        self._journal = journal
         self._dns: Hosts = {}
         self._wake = woken
         self._stopping = False
@@ -91,14 +81,13 @@ class Engine:
         self._acked: Mapping[TrackKey, tuple[Address, ...]] = {}
         self._config = ""
         self._internal: dict[str, Address] = {}
-        self.memory = read_memory(folder)
-        self._saved = self.memory
-        self._saved_slice: ResilientSlice | None = None
+        self._saved = Saved(self._folder)
+        self.memory = self._saved.memory
         self._around = Surroundings(
-            folder=folder,
-            ledger=ledger,
-            ports=ports,
-            journal=journal,
+            folder=machine.folder,
+            ledger=machine.ledger,
+            ports=machine.ports,
+            journal=machine.journal,
             session=session,
             hosts=lambda: self._dns,
             released=self._released,
@@ -175,8 +164,11 @@ class Engine:
     async def _pass(self) -> None:
         slice_ = self.source.slice_.model_copy(update={"status": self.status})
         self._internal = self._book.internal(self._named_services())
-        observed = await self._gather()
-        hosts = ready_hosts(self.fleets.values())
+        memory, fleets = self.memory, self.fleets.values()
+        canary = sorted(memory.state.services) if memory and memory.canary else []
+        envoys = await self._proxy.observe(self._config, canary)
+        observed = observe(slice_, memory, fleets, self._servers, envoys)
+        hosts = ready_hosts(fleets)
         place = placed(
             self._book, self._internal, hosts, sockets=self._proxy.sockets, access_log=self._proxy.access_log
         )
@@ -185,7 +177,7 @@ class Engine:
         if planned.desired:
             self._apply(planned.desired)
             await self._push(planned.desired, hosts)
-        self._save()
+        self._saved.save(self.source.slice_, self.memory)
 
     def _named_services(self) -> set[str]:
         """Every service with a port that a plan could name: of the resource and of all revisions that may run."""
@@ -194,20 +186,6 @@ class Engine:
         known = [service for revision in revisions for service in revision.services.values()]
         wanted = self.source.slice_.spec.services
         return {s.name for s in wanted if s.port is not None} | {s.spec.name for s in known if s.port is not None}
-
-    async def _gather(self) -> Observed:
-        canary = sorted(self.memory.state.services) if self.memory and self.memory.canary else []
-        traffic = await self._proxy.observe(canary)
-        return Observed(
-            memory=self.memory,
-            workloads=observe_workloads(self.fleets.values()),
-            proxies=self._proxy.state(self._config),
-            attempts=traffic.attempts,
-            active=traffic.active,
-            ejections=traffic.ejections,
-            stores=observe_stores(self.source.slice_, self._servers),
-            troubles=store_troubles(self.source.slice_, self._servers),
-        )
 
     def _take_over(self, planned: Plan) -> None:
         for event in planned.events:
@@ -226,7 +204,7 @@ class Engine:
     def _apply(self, desired: Desired) -> None:
         self._dns = dns(self.source.slice_, desired.objects, self._book, self._internal, self._stores)
         wanted = workloads_of(desired, self.source)
-        write_contents(self._mounted(wanted, desired), self._folder.volumes)
+        write_contents(contents_mounted(wanted, desired, self.source, self._dns), self._folder.volumes)
         for name, workload in wanted.items():
             if name in self.fleets:
                 self.fleets[name].want(workload)
@@ -237,15 +215,6 @@ class Engine:
             self.fleets[name].want(None)
             if not self.fleets[name].replicas:
                 del self.fleets[name]
-
-    def _mounted(self, wanted: Mapping[str, Workload], desired: Desired) -> Contents:
-        """What replicas mount, with the slice's names made addresses, as in the environment."""
-        mounts = [mount for workload in wanted.values() for mount in workload.mounts]
-        namespace = self.source.slice_.namespace
-        return {
-            source: {file: replace_hosts(text, self._dns, namespace) for file, text in files.items()}
-            for source, files in contents_of(mounts, desired.objects, self.source.values).items()
-        }
 
     async def _push(self, desired: Desired, hosts: Mapping[TrackKey, tuple[Address, ...]]) -> None:
         if desired.envoy.digest == self._config or desired.envoy.digest in self._proxy.refused:
@@ -266,16 +235,6 @@ class Engine:
         """Within this time, if not before."""
         self._deadline = min(self._deadline or math.inf, time.time() + seconds)
 
-    def _save(self) -> None:
-        """Raises OSError; what could not be written is tried again by the next pass."""
-        if self.source.slice_ is not self._saved_slice:
-            data = self.source.slice_.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-            self._folder.write_json(SLICE_FILE, data)
-            self._saved_slice = self.source.slice_
-        if self.memory is not None and self.memory != self._saved:
-            self._folder.write_json(MEMORY_FILE, memory_to_json(self.memory))
-            self._saved = self.memory
-
     async def _released(self, address: Address) -> None:
         """Returns once Envoy has acknowledged a configuration without the address, or doesn't answer in time."""
         with contextlib.suppress(TimeoutError):
@@ -294,23 +253,6 @@ class Engine:
     def _weight_moves(memory: Memory) -> bool:
         state = memory.state
         return state.phase is Phase.PROGRESSING and state.live and state.weight != state.observed
-
-
-def read_memory(folder: StateFolder) -> Memory | None:
-    try:
-        return folder.read_as(MEMORY_FILE, memory_from_json)
-    except UnreadableMemoryError as error:
-        advice = "remove the file to adopt the slice as it stands"
-        raise LocalError(f"{folder.path / MEMORY_FILE}: {error}; {advice}") from error
-
-
-def workloads_of(desired: Desired, source: Source) -> dict[str, Workload]:
-    """What the plan's Deployments are as processes here."""
-    digests = {(name, Track.STABLE): service.digest for name, service in desired.stable.services.items()}
-    if desired.canary:
-        canary = desired.canary.revision.services
-        digests |= {(name, Track.CANARY): canary[name].digest for name in desired.canary.services if name in canary}
-    return read_workloads(desired.objects, source.procfile, source.values, source.directory, digests)
 
 
 def _rollout(fleet: Fleet) -> str:

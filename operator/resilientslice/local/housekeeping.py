@@ -8,10 +8,9 @@ from typing import Any
 
 from resilientslice.agent.answers import AgentError, Snapshot
 from resilientslice.local.engine import Engine
-from resilientslice.local.processes.folder import StateFolder, reason
-from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.folder import reason
 from resilientslice.local.processes.logs import bound
-from resilientslice.local.processes.report import Journal
+from resilientslice.local.processes.machine import Machine
 from resilientslice.local.processes.supervisor import Supervised
 from resilientslice.local.proxy.envoy import Proxy
 from resilientslice.local.proxy.traffic import AccessLog, Answers, Rates, TrackKey
@@ -32,17 +31,15 @@ class Housekeeping:
         engine: Engine,
         proxy: Proxy,
         stores: Sequence[Supervised],
-        folder: StateFolder,
-        ledger: Ledger,
-        journal: Journal,
+        machine: Machine,
     ) -> None:
         self.trouble = ""
         self._engine = engine
         self._proxy = proxy
         self._stores = stores
-        self._folder = folder
-        self._ledger = ledger
-        self._journal = journal
+        self._folder = machine.folder
+        self._ledger = machine.ledger
+        self._journal = machine.journal
         self._access = AccessLog(proxy.access_log)
         self._rates = Rates()
         self._answers: dict[TrackKey, Answers] = {}

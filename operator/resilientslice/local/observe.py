@@ -1,18 +1,36 @@
 """Observations of this machine for the plan, from the fleets and from the agent's snapshot."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.local.processes.supervisor import Supervised
 from resilientslice.local.workloads.replicas import Fleet
-from resilientslice.planning.observed import Store, Trouble, TroubleKind, Workload
+from resilientslice.planning.memory import Memory
+from resilientslice.planning.observed import Envoys, Observed, Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track, store_name
-from resilientslice.render.stores import managed_stores
+from resilientslice.render.store_settings import managed_stores
 from resilientslice.render.tracks import Address
 
 TrackKey = tuple[str, Track]
+
+
+def observe(
+    slice_: ResilientSlice,
+    memory: Memory | None,
+    fleets: Collection[Fleet],
+    servers: Sequence[Supervised],
+    envoys: Envoys,
+) -> Observed:
+    """`servers` are those of the managed stores."""
+    return Observed(
+        memory=memory,
+        workloads=observe_workloads(fleets),
+        envoys=envoys,
+        stores=observe_stores(slice_, servers),
+        troubles=store_troubles(slice_, servers),
+    )
 
 
 def observe_workloads(fleets: Iterable[Fleet]) -> dict[TrackKey, Workload]:

@@ -18,7 +18,7 @@ from resilientslice.local.workloads.volumes import Contents, contents_of, missin
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of
-from resilientslice.render.stores import managed_stores, url_secret
+from resilientslice.render.store_settings import managed_stores, url_secret
 
 Stored = Mapping[tuple[str, str], str]
 """Values of Secrets by name and key."""

@@ -161,6 +161,23 @@ class EjectedHost:
     """Seconds since the epoch when it was first seen ejected."""
 
 
+@dataclass(frozen=True, slots=True)
+class Envoys:
+    """What the slice's Envoys are, run and count, all of them together: what a backend hears of its agents.
+
+    What nobody knows is None or left out, never zero.
+    """
+
+    proxies: Proxies = field(default_factory=Proxies)
+    attempts: Attempts | None = None
+    """Answers of the canary's hosts since any start; None if nobody counts them."""
+    active: int | None = None
+    """Requests under way on the canary's hosts, counted after the last acknowledgement; None if nobody counts them."""
+    ejections: tuple[EjectedHost, ...] = ()
+    hostless: frozenset[str] = frozenset()
+    """Clusters of services (`payments-canary`) of which an Envoy that callers are sent to knows no host."""
+
+
 class TroubleKind(StrEnum):
     """What a trouble does to the slice."""
 
@@ -205,16 +222,9 @@ class Observed:
 
     memory: Memory | None = None
     workloads: Mapping[tuple[str, Track], Workload] = field(default_factory=dict)
-    proxies: Proxies = field(default_factory=Proxies)
-    attempts: Attempts | None = None
-    """Answers of the canary's hosts, all Envoys together, since any start; None if nobody counts them."""
-    active: int | None = None
-    """Requests under way on the canary's hosts, counted after the last acknowledgement; None if nobody counts them."""
-    hostless: frozenset[str] = frozenset()
-    """Clusters of services (`payments-canary`) of which an Envoy that callers are sent to knows no host."""
+    envoys: Envoys = field(default_factory=Envoys)
     budget: bool | None = None
     """There is error budget left; None if nobody counts it."""
-    ejections: tuple[EjectedHost, ...] = ()
     proxies_roll: bool = False
     """The Envoys' own pods are being replaced, or not all there."""
     proxies_short: bool = False

@@ -9,10 +9,19 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from resilientslice.api.slice import ResilientSlice
+from resilientslice.planning.desired import Tracks
 from resilientslice.planning.memory import Memory, Refused
 from resilientslice.planning.observed import Proxies
-from resilientslice.planning.policy import Policy, policy_to_json
-from resilientslice.render.envoy import EnvoyConfig
+from resilientslice.planning.policy import Policy, governed, policy_of, policy_to_json
+from resilientslice.render.envoy import EnvoyConfig, render_envoy
+from resilientslice.render.revision import Revision
+from resilientslice.render.tracks import CanaryTrack, Topology
+
+Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
+"""Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
+Render = Callable[[ResilientSlice, Revision, CanaryTrack | None, Topology], EnvoyConfig]
+"""`render_envoy`, or what gives the same results sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,20 @@ class Offer:
 
 
 def offer_of(
+    slice_: ResilientSlice, memory: Memory, tracks: Tracks, proxies: Proxies, *, place: Place, render: Render
+) -> Offer:
+    """What the Envoys are offered for what was decided: `memory` and `tracks` as they are from now on."""
+
+    def made(under: ResilientSlice, render: Render) -> EnvoyConfig:
+        return render(under, *tracks, place(under, *tracks))
+
+    def fall_back(policy: Policy) -> EnvoyConfig:
+        return made(governed(slice_, policy), render_envoy)
+
+    return choose_offer(made(slice_, render), policy_of(slice_.spec), memory, proxies, fall_back)
+
+
+def choose_offer(
     wanted: EnvoyConfig, policy: Policy, before: Memory, proxies: Proxies, fall_back: Callable[[Policy], EnvoyConfig]
 ) -> Offer:
     """`wanted` is rendered from `policy`; `fall_back` renders the same decisions on another policy."""

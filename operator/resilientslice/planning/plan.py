@@ -13,56 +13,20 @@ from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import Status
 from resilientslice.canary import machine
 from resilientslice.canary.state import Event, State, Wanted
+from resilientslice.planning.desired import Desired, tracks_of
 from resilientslice.planning.memory import Memory
 from resilientslice.planning.observed import Observed, Store
-from resilientslice.planning.offers import Offer, offer_of
-from resilientslice.planning.policy import Policy, governed, policy_of
+from resilientslice.planning.offers import Place, Render, offer_of
 from resilientslice.planning.readiness import serves
 from resilientslice.planning.signals import asked_of, signals_of
 from resilientslice.planning.status import status_of, suspended_status
-from resilientslice.planning.transit import carried_over, noticed, rendered_stable, transit_deadline
+from resilientslice.planning.transit import carried_over, noticed, transit_deadline
 from resilientslice.planning.view import View
 from resilientslice.planning.wanted_revision import known_revisions, remembered, wanted_revision
-from resilientslice.render.envoy import EnvoyConfig, render_envoy
+from resilientslice.render.envoy import render_envoy
 from resilientslice.render.images import DEFAULT_IMAGES, Images
-from resilientslice.render.metadata import Object
 from resilientslice.render.names import OPERATOR_NAMESPACE
-from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import Revision, changed_services, moved_services
-from resilientslice.render.stores import with_storage
-from resilientslice.render.tracks import CanaryTrack, Topology
-
-Place = Callable[[ResilientSlice, Revision, CanaryTrack | None], Topology]
-"""Where the proxies listen and how they find hosts: `(slice, stable, canary)` → topology."""
-Tracks = tuple[Revision, CanaryTrack | None]
-"""The stable track as it is to be rendered, and the canary's."""
-Render = Callable[[ResilientSlice, Revision, CanaryTrack | None, Topology], EnvoyConfig]
-"""`render_envoy`, or what gives the same results sooner."""
-
-
-@dataclass(frozen=True, eq=False)
-class Desired:
-    """Everything that is to exist, and what every Envoy is to run. `stable` is `planning.transit.rendered_stable`."""
-
-    slice_: ResilientSlice
-    stable: Revision
-    canary: CanaryTrack | None
-    envoy: EnvoyConfig
-    images: Images
-    operator_namespace: str = OPERATOR_NAMESPACE
-
-    @cached_property
-    def objects(self) -> tuple[Object, ...]:
-        """What isn't in here is to go. Rendered when first asked for: Envoys need not wait for it."""
-        made = render_objects(
-            self.slice_,
-            self.stable,
-            self.canary,
-            images=self.images,
-            envoy=self.envoy,
-            operator_namespace=self.operator_namespace,
-        )
-        return tuple(made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +81,7 @@ def plan(
     decision = machine.step(before.state, _asked(slice_, before, wanted, withheld), seen, now)
     memory = carried_over(before, _remember(before, decision.state, wanted), observed, slice_, now)
     stable, canary = tracks = tracks_of(memory, slice_, now)
-    offer = _offer(slice_, memory, tracks, observed, place=place, render=render)
+    offer = offer_of(slice_, memory, tracks, observed.envoys.proxies, place=place, render=render)
     memory = replace(memory, config=offer.envoy.digest, accepted=offer.accepted, refused=offer.refused)
     view = View(slice_, memory, observed, canary, waits=decision.message)
     return Plan(
@@ -129,32 +93,6 @@ def plan(
         stores=observed.stores,
         awaits_envoys=bool(view.unfound or seen.canary_unfound),
     )
-
-
-def _offer(
-    slice_: ResilientSlice,
-    memory: Memory,
-    tracks: Tracks,
-    observed: Observed,
-    *,
-    place: Place,
-    render: Render,
-) -> Offer:
-    """What the Envoys are offered for what was decided: `memory` and `tracks` as they are from now on."""
-
-    def made(under: ResilientSlice, render: Render) -> EnvoyConfig:
-        return render(under, *tracks, place(under, *tracks))
-
-    def fall_back(policy: Policy) -> EnvoyConfig:
-        return made(governed(slice_, policy), render_envoy)
-
-    return offer_of(made(slice_, render), policy_of(slice_.spec), memory, observed.proxies, fall_back)
-
-
-def sized(desired: Desired, sizes: Mapping[StoreName, str]) -> Desired:
-    """With volumes of those sizes, where they can't be as the slice asks."""
-    slice_ = with_storage(desired.slice_, sizes)
-    return desired if slice_ is desired.slice_ else replace(desired, slice_=slice_)
 
 
 def _adopt(wanted: Revision, now: float) -> Memory:
@@ -191,25 +129,6 @@ def _former(before: Memory, state: State) -> str:
     if state.stable == before.stable.name:
         return before.former
     return before.stable.name if before.state.settled else ""
-
-
-def tracks_of(memory: Memory, slice_: ResilientSlice, now: float) -> Tracks:
-    """Both tracks as they are to be rendered."""
-    return rendered_stable(memory, now), _track(memory, slice_)
-
-
-def _track(memory: Memory, slice_: ResilientSlice) -> CanaryTrack | None:
-    if memory.canary is None:
-        return None
-    traffic = memory.state.traffic
-    return CanaryTrack(
-        revision=memory.canary,
-        services=frozenset(memory.state.services),
-        weight=traffic.weight,
-        live=traffic.live,
-        by_header=slice_.spec.canary is not None,
-        stable_sizes=memory.sizes,
-    )
 
 
 def _earliest(*times: float | None) -> float | None:

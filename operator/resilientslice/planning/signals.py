@@ -50,9 +50,9 @@ def signals_of(memory: Memory, observed: Observed, asked: Asked = NOBODY) -> Sig
         stable_ready="" if stable_pending else stable.name,
         stable_pending=stable_pending,
         settled="" if unsettled else stable.name,
-        acked=state.traffic if observed.proxies.all_run(memory.config) else None,
-        active=observed.active,
-        attempts=observed.attempts,
+        acked=state.traffic if observed.envoys.proxies.all_run(memory.config) else None,
+        active=observed.envoys.active,
+        attempts=observed.envoys.attempts,
         budget=observed.budget,
     )
 
@@ -92,7 +92,7 @@ def unfound(observed: Observed, track: Track, services: Iterable[str]) -> tuple[
     return tuple(
         name
         for name in sorted(services)
-        if f"{name}-{track}" in observed.hostless
+        if f"{name}-{track}" in observed.envoys.hostless
         and (workload := observed.workloads.get((name, track))) is not None
         and workload.ready > 0
     )

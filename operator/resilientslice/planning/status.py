@@ -48,7 +48,7 @@ def status_of(view: View, now: float) -> Status:
             "canary": _canary(view),
             "config": _config(view),
             "ejections": _ejections(view.observed),
-            "ejected": len(view.observed.ejections),
+            "ejected": len(view.observed.envoys.ejections),
             "services": _services(view),
             "stores": _stores(view),
         }
@@ -158,8 +158,8 @@ def _config(view: View) -> ConfigStatus:
 
 
 def _ejections(observed: Observed) -> tuple[Ejection, ...]:
-    ordered = sorted(observed.ejections, key=lambda host: (host.service, host.host))
-    return tuple(_ejection(host, observed.proxies.total) for host in ordered[:MOST_EJECTIONS])
+    ordered = sorted(observed.envoys.ejections, key=lambda host: (host.service, host.host))
+    return tuple(_ejection(host, observed.envoys.proxies.total) for host in ordered[:MOST_EJECTIONS])
 
 
 def _ejection(host: EjectedHost, envoys: int) -> Ejection:

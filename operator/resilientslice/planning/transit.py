@@ -27,7 +27,7 @@ SLACK_SECONDS = 2.0
 def noticed(before: Memory, observed: Observed) -> Memory:
     """Return `before` with what is plain to see: every Envoy knows where a service has moved to, a track has grown."""
     aims, sizes = before.aims, before.sizes
-    if aims and observed.proxies.all_run(before.config):
+    if aims and observed.envoys.proxies.all_run(before.config):
         own = {name: target_of(service.spec) for name, service in before.stable.services.items()}
         aims = {name: aim for name, aim in aims.items() if aim != own.get(name)}
     return replace(before, aims=aims, sizes=_grown(sizes, before.state, observed) if before.canary else sizes)

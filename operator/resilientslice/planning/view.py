@@ -12,7 +12,7 @@ from resilientslice.planning.observed import Observed, Proxies, Store, Trouble, 
 from resilientslice.planning.signals import asked_of, pending, uncounted, unfound
 from resilientslice.render.names import Track
 from resilientslice.render.revision import Revision
-from resilientslice.render.stores import managed
+from resilientslice.render.store_settings import managed
 from resilientslice.render.tracks import CanaryTrack
 
 _UNDER_WAY = frozenset({Phase.STARTING, Phase.PROMOTING, Phase.DRAINING})
@@ -63,7 +63,7 @@ class View:
 
     @property
     def proxies(self) -> Proxies:
-        return self.observed.proxies
+        return self.observed.envoys.proxies
 
     @property
     def accepted(self) -> bool:

@@ -6,7 +6,7 @@ from resilientslice.api.services import Service, StoreName
 from resilientslice.api.slice import ResilientSlice, Spec
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import LABEL_TRACK, service_name, url_variable
-from resilientslice.render.stores import url_secret
+from resilientslice.render.store_settings import url_secret
 
 LIMITS_FOLDER = "/etc/resilientslice/limits"
 """Where pods find the limits of tenants. The folder is mounted: a file mounted by `subPath` would never change."""

@@ -37,7 +37,7 @@ from resilientslice.render.names import (
     store_name,
 )
 from resilientslice.render.presence import Presence, callers_of
-from resilientslice.render.stores import STORE_PORTS, managed, url_secret
+from resilientslice.render.store_settings import STORE_PORTS, managed, url_secret
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """A label that the API server sets, so nobody else can have it."""

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable
 
-from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.api.stores import ManagedPostgres, ManagedRedis
-from resilientslice.render.accounts import render_proxy_account, render_service_account, render_store_account
+from resilientslice.render.accounts import render_proxy_account, render_service_account
 from resilientslice.render.autoscaling import render_autoscaler
 from resilientslice.render.deployments import render_deployment
 from resilientslice.render.disruption import render_proxy_budget, render_service_budget
@@ -16,12 +14,7 @@ from resilientslice.render.kinds import order
 from resilientslice.render.limits import render_limits
 from resilientslice.render.metadata import Object
 from resilientslice.render.names import OPERATOR_NAMESPACE, Track
-from resilientslice.render.network import (
-    render_default_deny,
-    render_proxy_policy,
-    render_service_policy,
-    render_store_policy,
-)
+from resilientslice.render.network import render_default_deny, render_proxy_policy, render_service_policy
 from resilientslice.render.presence import Presence, present_services
 from resilientslice.render.proxy import (
     Epoch,
@@ -31,15 +24,7 @@ from resilientslice.render.proxy import (
 )
 from resilientslice.render.revision import Revision
 from resilientslice.render.services import render_front_service, render_service, render_track_service
-from resilientslice.render.stores import managed
-from resilientslice.render.stores.postgres import postgres_workload, render_cnpg_cluster
-from resilientslice.render.stores.redis import redis_workload
-from resilientslice.render.stores.workload import (
-    Workload,
-    render_configuration,
-    render_stateful_set,
-    render_store_service,
-)
+from resilientslice.render.stores.objects import render_store_objects
 from resilientslice.render.tracks import CanaryTrack, Topology
 
 
@@ -65,7 +50,7 @@ def render_objects(
         *_of_slice(slice_, present, operator_namespace),
         *_of_proxy(slice_, images, epoch, topology, envoy or render_envoy(slice_, stable, canary, topology)),
         *(made for service in present for made in _of_service(slice_, service, present, canary)),
-        *(made for store in StoreName for made in _of_store(slice_, store, present, images)),
+        *render_store_objects(slice_, present, images),
     ]
     objects = (made for made in found if made is not None)
     return sorted(objects, key=lambda made: (order(made["kind"]), made["metadata"]["name"]))
@@ -109,25 +94,3 @@ def _floor(service: Presence, canary: CanaryTrack | None) -> int:
     stable = service.tracks.get(Track.STABLE)
     sizes = canary.stable_sizes if canary else {}
     return max(sizes.get(service.name, 0), stable.transit.floor if stable else 0)
-
-
-def _of_store(
-    slice_: ResilientSlice, store: StoreName, present: tuple[Presence, ...], images: Images
-) -> Iterable[Object | None]:
-    yield render_store_policy(slice_, store, present)
-    settings = managed(slice_, store)
-    if settings is not None:
-        workload = _workload(settings, images)
-        yield render_store_account(slice_, store)
-        yield render_configuration(slice_, workload)
-        yield render_store_service(slice_, store)
-        yield render_stateful_set(slice_, workload)
-    postgres = slice_.spec.stores.postgres
-    if store is StoreName.POSTGRES and postgres and postgres.cnpg:
-        yield render_cnpg_cluster(slice_, postgres.cnpg)
-
-
-def _workload(settings: ManagedPostgres | ManagedRedis, images: Images) -> Workload:
-    if isinstance(settings, ManagedRedis):
-        return redis_workload(settings, images)
-    return postgres_workload(settings, images)

@@ -21,7 +21,7 @@ from resilientslice.kube.errors import AlreadyExistsError, KubeError
 from resilientslice.kube.kinds import SECRET, VOLUME_CLAIM, Kind, Object
 from resilientslice.planning.observed import Trouble, TroubleKind
 from resilientslice.render.names import store_name
-from resilientslice.render.stores import managed_stores
+from resilientslice.render.store_settings import managed_stores
 from resilientslice.render.stores.credentials import render_credentials
 from resilientslice.render.stores.kept import protection
 from resilientslice.render.stores.workload import CREDENTIALS, claim_name

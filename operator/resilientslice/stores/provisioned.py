@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import DeletionPolicy, ResilientSlice
+from resilientslice.planning.desired import Desired, sized
 from resilientslice.planning.observed import Volume
-from resilientslice.planning.plan import Desired, sized
 from resilientslice.render.names import store_name
-from resilientslice.render.stores import managed_stores
+from resilientslice.render.store_settings import managed_stores
 from resilientslice.stores.volume_claims import KnownVolume
 
 

@@ -15,7 +15,7 @@ from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ForbiddenError, InvalidError, KubeError
 from resilientslice.kube.kinds import VOLUME_CLAIM, Object
 from resilientslice.planning.observed import Store, Trouble, Volume
-from resilientslice.render.stores import managed, managed_stores
+from resilientslice.render.store_settings import managed, managed_stores
 from resilientslice.render.stores.kept import protection
 from resilientslice.render.stores.workload import claim_name
 from resilientslice.stores.volume_sizes import (

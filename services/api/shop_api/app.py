@@ -7,8 +7,8 @@ from shop_api.contract import CONTRACT, KEY, ORDER_ID, SKU, OrderBody
 from shop_api.orders import Orders
 from shop_api.relay import Relay
 from slicekit import Kit, Need, Problem, RequestContext, Upstream, current, kit_of
-from slicekit.contracts import serve
 from slicekit.redis_store import RedisStore
+from slicekit.routes import serve
 
 _CHECKOUT = web.AppKey("checkout", Checkout)
 _PASSED_ON = ("Content-Type", "Age", "X-Stale")

@@ -8,9 +8,9 @@ from prometheus_client import Counter
 from shop_catalog.contract import CONTRACT, SKU, SKUS
 from shop_catalog.products import Cache, Found, Patience, Products
 from slicekit import Kit, Need, Problem
-from slicekit.contracts import serve
 from slicekit.postgres import Postgres
 from slicekit.redis_store import RedisStore
+from slicekit.routes import serve
 
 _PRODUCTS = web.AppKey("products", Products)
 _STALE = web.AppKey("stale", Counter)

@@ -7,8 +7,8 @@ from shop_payments.ledger import Charge, KeyReusedError, Ledger, OrderPaidError
 from shop_payments.outbox import Outbox, OutboxWatch
 from slicekit import Kit, Problem, current, kit_of
 from slicekit.context import ANONYMOUS, IDEMPOTENCY_KEY
-from slicekit.contracts import serve
 from slicekit.postgres import Postgres
+from slicekit.routes import serve
 
 _LEDGER = web.AppKey("ledger", Ledger)
 _OUTBOX = web.AppKey("outbox", Outbox)

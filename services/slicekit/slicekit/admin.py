@@ -3,11 +3,12 @@
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from slicekit.contracts import Answer, Contract, Operation, Parameter, serve
+from slicekit.contracts import Answer, Contract, Operation, Parameter
 from slicekit.durations import format_seconds, parse_seconds
 from slicekit.faults import Fault, FaultKind
 from slicekit.kit import Kit, kit_of
 from slicekit.problems import Problem, answer_or_problem
+from slicekit.routes import serve
 
 
 class FaultBody(BaseModel):

@@ -1,6 +1,6 @@
 """What a service promises, said once: the same declaration validates a request, routes it and documents it.
 
-A contract is data. `openapi.py` renders it, `serve` binds its operations to handlers.
+A contract is data. `openapi.py` renders it, `routes.py` binds its operations to handlers.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from slicekit.problems import Problem
@@ -180,19 +179,3 @@ DOCUMENT = Operation(
     text="This document.",
     answers={200: Answer("OpenAPI 3.1.", OpenApiDocument)},
 )
-
-
-def serve(app: web.Application, contract: Contract, handlers: Mapping[str, Handler]) -> None:
-    """Routes each operation to the handler of its name, and `/openapi.json` to the document."""
-    from slicekit.openapi import render_bytes  # noqa: PLC0415 - the document is made of this module's classes
-
-    if missing := {operation.name for operation in contract.operations} ^ set(handlers):
-        raise ValueError(f"{contract.title}: operations and handlers differ in {', '.join(sorted(missing))}")
-    for operation in contract.operations:
-        app.router.add_route(operation.method, operation.path, handlers[operation.name])
-    document = render_bytes(contract)
-
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=document, content_type="application/json")
-
-    app.router.add_get(DOCUMENT.path, answer)

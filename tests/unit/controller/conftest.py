@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.envoys.port import Epoch, KeyNews, Seen
+from resilientslice.envoys.port import Epoch, KeyNews
 from resilientslice.kube.cache import ProxyPod
 from resilientslice.kube.kinds import Kind, Object, SliceKey
-from resilientslice.planning.observed import Proxies
+from resilientslice.planning.observed import Envoys, Proxies
 from resilientslice.render.envoy import EnvoyConfig
 
 Place = tuple[str, str, str]
@@ -89,9 +89,9 @@ class WillingAgents:
     async def follow(self, key: SliceKey, pods: Sequence[ProxyPod], slice_: ResilientSlice, rotation: str = "") -> None:
         """It is there whatever the pods are."""
 
-    def seen(self, key: SliceKey, canary: Sequence[str]) -> Seen:
+    def seen(self, key: SliceKey, canary: Sequence[str]) -> Envoys:
         digest = self._running.get(key)
-        return Seen(Proxies(1, {"proxy": digest} if digest else {}), active=0)
+        return Envoys(Proxies(1, {"proxy": digest} if digest else {}), active=0)
 
     def look_again(self, key: SliceKey) -> None:
         raise AssertionError("they know all hosts")

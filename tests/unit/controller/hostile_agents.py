@@ -18,7 +18,7 @@ from aiohttp import web
 
 from resilientslice.agent.guard import Guard
 from resilientslice.api.slice import KIND
-from resilientslice.controller.build import assemble
+from resilientslice.controller.assemble import assemble
 from resilientslice.envoys import Fleet, new_key
 from resilientslice.envoys.agents import FleetAgents
 from resilientslice.envoys.failures import AgentFailures

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from resilientslice.api.slice import KIND
-from resilientslice.controller.build import assemble
+from resilientslice.controller.assemble import assemble
 from resilientslice.kube.cache import Children, slice_key
 from resilientslice.kube.children import noted
 from resilientslice.kube.kinds import WATCHED_KINDS, Object, SliceKey

@@ -190,7 +190,7 @@ async def test_a_claim_of_a_newer_term_is_doubted_before_anything_was_sent(at):
     pushes = one.pushes
     await at.rest(bad)
     assert one.pushes == pushes
-    assert [agent.pod for agent in at.fleet.view(bad).proxies.silent] == ["bad-proxy-1-fake-1"]
+    assert [agent.pod for agent in at.fleet.view(bad).envoys.proxies.silent] == ["bad-proxy-1-fake-1"]
 
 
 async def test_a_pod_that_ends_and_one_without_an_address_hold_up_nobody(at):
@@ -199,7 +199,7 @@ async def test_a_pod_that_ends_and_one_without_an_address_hold_up_nobody(at):
     ending = dataclasses.replace(pods[0], deleting=True)
     nowhere = dataclasses.replace(pods[1], ip="", uid="other", name="other")
     await at.speaking.follow(bad, [ending, pods[1], nowhere], at.reconciler.states[bad].slice_)
-    assert at.fleet.view(bad).proxies.pods == (pods[1].name,)
+    assert at.fleet.view(bad).envoys.proxies.pods == (pods[1].name,)
 
 
 async def test_a_slice_is_looked_at_once_its_agent_makes_no_sense_and_once_it_does_again(at):

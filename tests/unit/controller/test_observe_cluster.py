@@ -6,11 +6,10 @@ from resilientslice.api.services import StoreName
 from resilientslice.controller.gather import Obstacles, gather
 from resilientslice.controller.troubles import claim_trouble, pod_troubles, workload_troubles
 from resilientslice.controller.workloads import observe_workloads
-from resilientslice.envoys.port import Seen
 from resilientslice.kube.cache import Children
 from resilientslice.kube.children import MANAGER, noted
 from resilientslice.kube.kinds import SliceKey
-from resilientslice.planning.observed import Proxies, Store, Trouble, TroubleKind, Workload
+from resilientslice.planning.observed import Envoys, Proxies, Store, Trouble, TroubleKind, Workload
 from resilientslice.render.names import Track
 from resilientslice.rollouts.progress import proxy_deployment, rolls, stuck
 from resilientslice.stores.store_workloads import observe_stores
@@ -231,12 +230,16 @@ def test_a_long_message_is_cut():
 def test_everything_is_put_together_the_most_important_first():
     refused = Trouble(TroubleKind.REFUSED, "Forbidden", "no")
     pods = Trouble(TroubleKind.PODS, "CrashLoopBackOff", "again")
-    seen = Seen(Proxies(2, {"a": "d"}), active=3, hostless=frozenset({"api-stable"}))
+    seen = Envoys(Proxies(2, {"a": "d"}), active=3, hostless=frozenset({"api-stable"}))
     obstacles = Obstacles((("Service", "shop-api"),), refused=(refused,), pods=(pods,))
     observed = gather(None, children(deployment()), "u", seen, obstacles, now=0.0)
     assert [trouble.reason for trouble in observed.troubles] == ["Forbidden", "ObjectNotOwned", "CrashLoopBackOff"]
-    assert observed.hostless == {"api-stable"}
-    assert (observed.proxies, observed.active, set(observed.workloads)) == (seen.proxies, 3, {("api", Track.STABLE)})
+    assert observed.envoys.hostless == {"api-stable"}
+    assert (observed.envoys.proxies, observed.envoys.active, set(observed.workloads)) == (
+        seen.proxies,
+        3,
+        {("api", Track.STABLE)},
+    )
 
 
 PROXY = {"app.kubernetes.io/component": "proxy"}
@@ -259,8 +262,8 @@ def test_proxies_roll_until_all_are_new_and_available(change, rolling):
     status = WHOLE | change
     (child,) = children(deployment("shop-proxy", labels=PROXY, status=status))
     assert rolls(child) is rolling
-    assert gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll is rolling
-    assert gather(None, [child], "other", Seen(), Obstacles(), now=0.0).proxies_roll is False
+    assert gather(None, [child], "u", Envoys(), Obstacles(), now=0.0).proxies_roll is rolling
+    assert gather(None, [child], "other", Envoys(), Obstacles(), now=0.0).proxies_roll is False
     (late,) = children(deployment("shop-proxy", labels=PROXY, status=status | LATE))
     assert stuck(late) is (rolling and "observedGeneration" not in change), "what is said of an older template is over"
     assert not stuck(child)
@@ -276,14 +279,14 @@ def test_proxies_that_are_nobodys_or_end_hold_no_place(other):
 
 def test_a_service_that_rolls_is_not_the_proxies():
     (child,) = children(deployment(status={"updatedReplicas": 1}))
-    assert not gather(None, [child], "u", Seen(), Obstacles(), now=0.0).proxies_roll
+    assert not gather(None, [child], "u", Envoys(), Obstacles(), now=0.0).proxies_roll
 
 
 def test_a_rollout_that_does_not_get_on_is_seen_of_services_and_proxies():
     service, proxy = deployment(status=LATE), deployment("shop-proxy", labels=PROXY, status=LATE)
-    observed = gather(None, children(service, proxy), "u", Seen(), Obstacles(), now=0.0)
+    observed = gather(None, children(service, proxy), "u", Envoys(), Obstacles(), now=0.0)
     assert (observed.workloads["api", Track.STABLE].stuck, observed.proxies_stuck) == (True, True)
-    again = gather(None, children(deployment(generation=3, status=LATE)), "u", Seen(), Obstacles(), now=0.0)
+    again = gather(None, children(deployment(generation=3, status=LATE)), "u", Envoys(), Obstacles(), now=0.0)
     assert not again.workloads["api", Track.STABLE].stuck, "said of what was asked before"
 
 
@@ -302,7 +305,7 @@ ENDED = {"conditions": [{"type": "Progressing", "status": "True", "reason": "New
 )
 def test_proxies_that_were_lost_are_told_from_proxies_that_are_replaced(status, short):
     child = deployment("shop-proxy", labels=PROXY, status=WHOLE | status)
-    observed = gather(None, children(child), "u", Seen(), Obstacles(), now=0.0)
+    observed = gather(None, children(child), "u", Envoys(), Obstacles(), now=0.0)
     assert observed.proxies_short is short
 
 

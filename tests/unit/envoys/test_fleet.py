@@ -23,12 +23,12 @@ def agents(fakes):
 async def test_a_push_reaches_all_and_a_view_says_so(fleet, fakes):
     before = fleet.view(KEY)
     assert [pod.name for pod in before.missed(DIGEST)] == ["fake-1", "fake-2"]
-    assert before.proxies.total == 2
+    assert before.envoys.proxies.total == 2
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
     assert report.accepted
     assert report.outcomes == {"fake-1": Accepted(), "fake-2": Accepted()}
     view = fleet.view(KEY)
-    assert view.proxies.all_run(DIGEST)
+    assert view.envoys.proxies.all_run(DIGEST)
     assert (view.missed(DIGEST), view.newest) == ((), (1, 1))
 
 
@@ -57,8 +57,8 @@ async def test_one_refusal_leaves_the_other_and_names_the_words(fleet, fakes):
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
     assert report.rejected == Rejected("port in use", "listeners", old)
     view = fleet.view(KEY)
-    assert view.proxies.acked == {"fake-1": old, "fake-2": DIGEST}
-    assert view.proxies.refusing(DIGEST) == {"fake-1": "listeners: port in use"}
+    assert view.envoys.proxies.acked == {"fake-1": old, "fake-2": DIGEST}
+    assert view.envoys.proxies.refusing(DIGEST) == {"fake-1": "listeners: port in use"}
     assert view.missed(DIGEST) == (), "the same would be refused again"
 
 
@@ -94,48 +94,48 @@ async def test_new_pods_are_missed_and_forgotten_ones_are_gone(fleet, pods, keys
     fleet.set_members(KEY, pods, keys)
     view = fleet.view(KEY)
     assert [pod.name for pod in view.missed(DIGEST)] == ["fake-2"]
-    assert not view.proxies.all_run(DIGEST)
+    assert not view.envoys.proxies.all_run(DIGEST)
     report = await fleet.push(KEY, CONFIG, DIGEST, (1, 1), only=["fake-2"])
     assert list(report.outcomes) == ["fake-2"]
-    assert fleet.view(KEY).proxies.all_run(DIGEST)
+    assert fleet.view(KEY).envoys.proxies.all_run(DIGEST)
     fleet.forget(KEY)
-    assert fleet.view(KEY).proxies.total == 0
+    assert fleet.view(KEY).envoys.proxies.total == 0
     assert (await fleet.push(KEY, CONFIG, DIGEST, (1, 2))).outcomes == {}
 
 
 async def test_counts_of_all_envoys_are_added_and_never_go_down(fleet, fakes):
     one, two = agents(fakes)
-    assert fleet.view(KEY, canary=["api"]).attempts is None, "nobody has counted yet"
+    assert fleet.view(KEY, canary=["api"]).envoys.attempts is None, "nobody has counted yet"
     one.clusters = {"api-canary": {"hosts_rq_success": 90, "hosts_rq_error": 10, "hosts_rq_active": 2}}
     two.clusters = {"api-canary": {"hosts_rq_success": 5, "hosts_rq_error": 0, "hosts_rq_active": 1}}
     one.p99, two.p99 = {"api-canary": 20.0}, {"api-canary": 45.0}
     await fleet.poll(KEY)
     view = fleet.view(KEY, canary=["api"])
-    assert (view.attempts, view.active) == (Attempts(95, 10, 45.0), 3)
+    assert (view.envoys.attempts, view.envoys.active) == (Attempts(95, 10, 45.0), 3)
     one.clusters = {"api-canary": {"hosts_rq_success": 4, "hosts_rq_error": 1}}  # its host was replaced
     two.clusters = {"api-canary": {"hosts_rq_success": 8, "hosts_rq_error": 2}}
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).attempts == Attempts(98, 12, 45.0)
+    assert fleet.view(KEY, canary=["api"]).envoys.attempts == Attempts(98, 12, 45.0)
     one.clusters = {"api-canary": {"hosts_rq_success": 6, "hosts_rq_error": 2}}
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).attempts == Attempts(100, 13, 45.0)
-    assert fleet.view(KEY).attempts is None, "no canary, nothing to count"
+    assert fleet.view(KEY, canary=["api"]).envoys.attempts == Attempts(100, 13, 45.0)
+    assert fleet.view(KEY).envoys.attempts is None, "no canary, nothing to count"
 
 
 async def test_a_cluster_is_hostless_while_an_envoy_that_callers_are_sent_to_knows_no_host(fleet, fakes, pods, keys):
     one, two = agents(fakes)
-    assert fleet.view(KEY).hostless == frozenset(), "nobody was asked"
+    assert fleet.view(KEY).envoys.hostless == frozenset(), "nobody was asked"
     found = {"api-canary": 2, "web-canary": 1, "web-stable": 1, "agent": 0}
     one.found, two.found = found, found | {"web-canary": 0, "web-stable": 0}
     await fleet.poll(KEY)
-    assert fleet.view(KEY).hostless == {"web-canary", "web-stable"}
+    assert fleet.view(KEY).envoys.hostless == {"web-canary", "web-stable"}
     unready = [dataclasses.replace(pod, ready=pod.name == "fake-1") for pod in pods]
     fleet.set_members(KEY, unready, keys)
-    assert fleet.view(KEY).hostless == frozenset(), "nobody is sent to the other"
+    assert fleet.view(KEY).envoys.hostless == frozenset(), "nobody is sent to the other"
     fleet.set_members(KEY, pods, keys)
     two.found = found
     await fleet.poll(KEY)
-    assert fleet.view(KEY).hostless == frozenset()
+    assert fleet.view(KEY).envoys.hostless == frozenset()
 
 
 async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes):
@@ -149,24 +149,24 @@ async def test_of_what_envoys_count_only_what_is_asked_for_is_kept(fleet, fakes)
     snapshot = fleet.view(KEY).members[0].snapshot
     assert snapshot.clusters == {"api-canary": {"hosts_rq_active": 2}}
     view = fleet.view(KEY, canary=["api", "web"])
-    assert (view.attempts, view.active) == (Attempts(9, 1), 2)
+    assert (view.envoys.attempts, view.envoys.active) == (Attempts(9, 1), 2)
 
 
 async def test_requests_under_way_count_only_after_the_last_push_and_of_every_envoy(fleet, fakes, pods, keys):
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).active == 0
+    assert fleet.view(KEY, canary=["api"]).envoys.active == 0
     await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
-    assert fleet.view(KEY, canary=["api"]).active is None
+    assert fleet.view(KEY, canary=["api"]).envoys.active is None
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).active == 0
+    assert fleet.view(KEY, canary=["api"]).envoys.active == 0
     fleet.set_members(KEY, [pods[0], AgentPod("gone", "gone", "127.0.0.1:1", ready=True)], keys)
     await fleet.poll(KEY)
     view = fleet.view(KEY, canary=["api"])
-    assert view.active is None
+    assert view.envoys.active is None
     assert "the agent of gone at 127.0.0.1:1" in view.unreachable["gone"]
-    assert view.proxies.total == 2
+    assert view.envoys.proxies.total == 2
     fleet.set_members(KEY, [pods[0], AgentPod("gone", "gone", "127.0.0.1:1", ready=False)], keys)
-    assert fleet.view(KEY).proxies.total == 1, "no request reaches a pod that never was ready"
+    assert fleet.view(KEY).envoys.proxies.total == 1, "no request reaches a pod that never was ready"
 
 
 async def test_ejections_say_how_many_envoys_agree_and_which_pod_it_is(fleet, fakes):
@@ -174,7 +174,7 @@ async def test_ejections_say_how_many_envoys_agree_and_which_pod_it_is(fleet, fa
     one.ejected = [{"cluster": "api-stable", "host": "10.0.0.1:80"}, {"cluster": "api-stable", "host": "10.0.0.2:80"}]
     two.ejected = [{"cluster": "api-stable", "host": "10.0.0.1:80"}]
     await fleet.poll(KEY)
-    found = fleet.view(KEY, pods={"10.0.0.1": "api-7"}).ejections
+    found = fleet.view(KEY, pods={"10.0.0.1": "api-7"}).envoys.ejections
     assert [(one.service, one.host, one.envoys, one.pod) for one in found] == [
         ("api", "10.0.0.1:80", 2, "api-7"),
         ("api", "10.0.0.2:80", 1, ""),
@@ -237,7 +237,7 @@ async def test_an_acknowledgement_counts_while_an_envoy_is_there_that_gave_it(fl
     for agent in agents(fakes):
         agent.connected = connected
     await fleet.poll(KEY)
-    assert fleet.view(KEY).proxies.all_run(DIGEST) is (connected > 0)
+    assert fleet.view(KEY).envoys.proxies.all_run(DIGEST) is (connected > 0)
 
 
 async def test_requests_under_way_are_unknown_while_an_envoy_that_came_has_not_been_asked(fleet, fakes, pods, keys):
@@ -245,14 +245,14 @@ async def test_requests_under_way_are_unknown_while_an_envoy_that_came_has_not_b
     fleet.set_members(KEY, pods[:1], keys)
     await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).active == 0
+    assert fleet.view(KEY, canary=["api"]).envoys.active == 0
     agents(fakes)[1].clusters = {"api-canary": {"hosts_rq_active": 4}}
     fleet.set_members(KEY, pods, keys)
-    assert fleet.view(KEY, canary=["api"]).active is None
+    assert fleet.view(KEY, canary=["api"]).envoys.active is None
     await fleet.poll(KEY)
-    assert fleet.view(KEY, canary=["api"]).active == 4
+    assert fleet.view(KEY, canary=["api"]).envoys.active == 4
     await fleet.push(KEY, CONFIG, DIGEST, (1, 2), only=["fake-2"])
-    assert fleet.view(KEY, canary=["api"]).active is None, "what it runs now was not counted yet"
+    assert fleet.view(KEY, canary=["api"]).envoys.active is None, "what it runs now was not counted yet"
 
 
 async def test_of_clusters_that_are_no_services_nothing_is_kept(fleet, fakes):
@@ -308,10 +308,10 @@ async def test_a_claim_that_cannot_be_is_doubted_until_it_is_taken_back(fleet, f
     one.epoch = [4, 1]
     await fleet.poll(KEY)
     assert [(m.pod.name, m.unheard) for m in fleet.view(KEY).members if m.unheard] == [("fake-1", NEWER_TERM)]
-    assert fleet.view(KEY).proxies.silent == (SilentAgent("fake-1", NEWER_TERM.why, broken=True),)
+    assert fleet.view(KEY).envoys.proxies.silent == (SilentAgent("fake-1", NEWER_TERM.why, broken=True),)
     one.epoch = [3, 1]
     await fleet.poll(KEY)
-    assert fleet.view(KEY).proxies.silent == ()
+    assert fleet.view(KEY).envoys.proxies.silent == ()
 
 
 async def test_the_oldest_answer_is_known_once_there_is_one_of_every_envoy(fleet, fakes, pods, keys):
@@ -329,8 +329,8 @@ async def test_what_was_refused_once_and_accepted_since_is_refused_no_more(fleet
     one, _ = agents(fakes)
     one.refusal = (422, {"digest": DIGEST, "accepted": False, "type": "routes", "message": "no", "serving": ""})
     await fleet.push(KEY, CONFIG, DIGEST, (1, 1))
-    assert fleet.view(KEY).proxies.refusing(DIGEST) == {"fake-1": "routes: no"}
+    assert fleet.view(KEY).envoys.proxies.refusing(DIGEST) == {"fake-1": "routes: no"}
     one.refusal = None
     await fleet.push(KEY, CONFIG, DIGEST, (1, 2))
-    assert fleet.view(KEY).proxies.refusing(DIGEST) == {}
+    assert fleet.view(KEY).envoys.proxies.refusing(DIGEST) == {}
     assert fleet.view(KEY).members[0].refused == {}

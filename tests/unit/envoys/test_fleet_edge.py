@@ -157,7 +157,7 @@ async def test_what_the_answer_to_a_push_says(fleet, agent, failures, status, bo
     if isinstance(outcome, str):
         assert isinstance(found, Unreachable)
         assert found.unheard.why == outcome
-        assert fleet.view(KEY).proxies.acked == {}
+        assert fleet.view(KEY).envoys.proxies.acked == {}
         assert unheard(fleet) == found.unheard
     else:
         assert found == outcome
@@ -209,5 +209,5 @@ async def test_a_cancelled_push_is_cancelled(fleet, agent):
     pushing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await pushing
-    assert fleet.view(KEY).proxies.acked == {}
+    assert fleet.view(KEY).envoys.proxies.acked == {}
     assert not fleet.view(KEY).members[0].under_way

@@ -216,12 +216,12 @@ class Interleavings(RuleBasedStateMachine):
             return
         view, known = self.fleet.view(KEY, canary=["api"]), self.known
         (member,) = view.members
-        assert view.proxies.acked.get("pod", NOTHING) == known.runs
+        assert view.envoys.proxies.acked.get("pod", NOTHING) == known.runs
         if not known.pushes:
             assert (member.offered, member.refused.keys()) == (known.offered, known.refused)
-            assert (view.active if not member.trouble else known.active) == known.active
+            assert (view.envoys.active if not member.trouble else known.active) == known.active
         else:
-            assert view.active is None
+            assert view.envoys.active is None
 
     def teardown(self):
         if hasattr(self, "loop"):

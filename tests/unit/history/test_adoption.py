@@ -97,7 +97,7 @@ def test_a_canary_goes_on_at_the_weight_that_envoys_prove(at_five, stored_too):
 def test_what_envoys_do_not_prove_starts_again(at_five, acked):
     found = adopted(at_five)
     if acked == "mixed":
-        acked = {**at_five.observed.proxies.acked, "proxy-0": "unknown"}
+        acked = {**at_five.observed.envoys.proxies.acked, "proxy-0": "unknown"}
     at_five.see(proxies=Proxies(total=2, acked=acked))
     memory = proved(found, at_five.observed, digests_of(at_five))
     assert memory == found.memory
@@ -106,7 +106,7 @@ def test_what_envoys_do_not_prove_starts_again(at_five, acked):
 
 
 def test_of_two_weights_that_envoys_draw_the_lower_one_is_gone_on_with(at_five):
-    five = at_five.observed.proxies.acked["proxy-0"]
+    five = at_five.observed.envoys.proxies.acked["proxy-0"]
     at_five.edit(canary={"weight": 100}).pods_start = False
     found = adopted(at_five)
     hundred = min(digests_of(at_five)(replace(found.memory, state=replace(found.memory.state, weight=100, live=True))))

@@ -205,7 +205,7 @@ def test_a_decision_that_the_envoys_prove_is_made_again(raised):
     observed, events = recovered(raised.observed, Operator(raised))
     assert observed.memory.state.weight == 30
     assert [event.reason for event in events] == ["CanaryWeight"]
-    (digest,) = set(raised.observed.proxies.acked.values())
+    (digest,) = set(raised.observed.envoys.proxies.acked.values())
     assert observed.memory.config == digest
     assert Operator(raised)(observed).memory.config == digest
 
@@ -213,7 +213,7 @@ def test_a_decision_that_the_envoys_prove_is_made_again(raised):
 @pytest.mark.parametrize("stored_too", [True, False], ids=["others run what was stored", "others don't answer"])
 def test_one_envoy_that_was_reached_proves_a_decision(raised, stored_too):
     """The operator ended in the midst of a push."""
-    (digest,) = set(raised.observed.proxies.acked.values())
+    (digest,) = set(raised.observed.envoys.proxies.acked.values())
     others = {"proxy-1": raised.observed.memory.config} if stored_too else {}
     raised.see(proxies=Proxies(total=2, acked={"proxy-0": digest} | others))
     observed, events = recovered(raised.observed, Operator(raised))
@@ -225,7 +225,7 @@ def test_an_abort_that_reached_one_envoy_stays_an_abort(raised):
     before = raised.observed.memory
     name = before.canary.name
     raised.edit(canary={"abort": name}).settle()
-    (digest,) = set(raised.observed.proxies.acked.values())
+    (digest,) = set(raised.observed.envoys.proxies.acked.values())
     raised.see(memory=before, proxies=Proxies(total=2, acked={"proxy-0": digest, "proxy-1": before.config}))
     observed, events = recovered(raised.observed, Operator(raised))
     assert not observed.memory.state.live
@@ -257,7 +257,7 @@ def test_a_decision_that_was_taken_back_meanwhile_is_not_made_again(raised):
 
 
 def test_one_envoy_that_was_reached_proves_the_decision_whatever_the_others_run(raised):
-    (proven,) = set(raised.observed.proxies.acked.values())
+    (proven,) = set(raised.observed.envoys.proxies.acked.values())
     for other in ("unknown", raised.observed.memory.config):
         raised.see(proxies=Proxies(total=2, acked={"proxy-0": proven, "proxy-1": other}))
         found, events = recovered(raised.observed, Operator(raised))

@@ -10,7 +10,7 @@ from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Phase
-from resilientslice.planning.observed import Observed, Proxies, Workload
+from resilientslice.planning.observed import Envoys, Observed, Proxies, Workload
 from resilientslice.planning.plan import Plan, plan
 from resilientslice.planning.wanted_revision import wanted_revision
 from resilientslice.render.envoy import EnvoyConfig
@@ -113,9 +113,8 @@ class World:
             before = self.plan
             acked = {f"proxy-{n}": config.digest for n, config in enumerate(self.envoys) if config is not None}
             workloads = {key: one.workload() for key, one in self.deployments.items()}
-            self.observed = replace(
-                self.observed, workloads=workloads, proxies=Proxies(len(self.envoys), acked), active=0
-            )
+            envoys = Envoys(Proxies(len(self.envoys), acked), active=0)
+            self.observed = replace(self.observed, workloads=workloads, envoys=envoys)
             self.plan = plan(self.slice_(), self.observed, self.now, place=cluster_topology)
             self._rises(before, self.plan)
             self.observed = replace(self.observed, memory=self.plan.memory)
@@ -213,7 +212,7 @@ class World:
     def _rises(self, before: Plan | None, after: Plan) -> None:
         was, now = (_weight(made) if made is not None else 0 for made in (before, after))
         if now > was:
-            assert self.observed.proxies.all_run(self.observed.memory.config), "more weight than Envoys know of"
+            assert self.observed.envoys.proxies.all_run(self.observed.memory.config), "more weight than Envoys know of"
             canary = after.desired.canary
             for name in canary.services:
                 assert len(self.deployments[name, Track.CANARY].serving()) >= LEAST, "more weight than pods"

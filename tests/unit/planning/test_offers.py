@@ -136,7 +136,7 @@ def test_other_envoys_are_offered_it_once_more(refused, edit):
 def test_one_of_them_is_enough_to_keep_all_on_what_both_accept(refused, edit):
     edit(refused.spec)
     refused.edit().settle()
-    left = replace(refused.observed.proxies, instances=frozenset({"proxy-1", "new-0"}))
+    left = replace(refused.observed.envoys.proxies, instances=frozenset({"proxy-1", "new-0"}))
     refused.refuses = lambda config: ""
     refused.see(proxies=left).edit(canary={"weight": 20}).settle()
     assert drawn(refused) == 20

@@ -72,7 +72,7 @@ def test_capacity_never_shrinks_and_traffic_goes_only_to_what_is_ready(new_clust
         before = check(cluster, cluster.observed, before, running)
         if before.canary and before.canary.live:
             running = before.canary.revision.name
-        elif cluster.observed.proxies.all_run(before.envoy.digest):
+        elif cluster.observed.envoys.proxies.all_run(before.envoy.digest):
             running = ""
 
 

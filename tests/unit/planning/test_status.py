@@ -16,7 +16,7 @@ from resilientslice.planning.timestamps import rfc3339
 def test_callers_need_an_envoy_that_they_are_sent_to(cluster, ready, condition):
     """One that has acknowledged its configuration may still be left out by the front's Service."""
     cluster.settle()
-    cluster.see(proxies=replace(cluster.observed.proxies, ready=ready)).reconcile()
+    cluster.see(proxies=replace(cluster.observed.envoys.proxies, ready=ready)).reconcile()
     assert cluster.condition("Ready") == condition
 
 
@@ -133,7 +133,7 @@ def test_a_refused_configuration_is_said_in_envoys_words(cluster):
 
 
 def test_words_about_an_earlier_configuration_are_history(cluster):
-    cluster.see(proxies=replace(refusing(cluster, "no such filter: x"), acked=cluster.observed.proxies.acked))
+    cluster.see(proxies=replace(refusing(cluster, "no such filter: x"), acked=cluster.observed.envoys.proxies.acked))
     cluster.envoys_answer = False
     cluster.spec["resilience"] = {"timeout": "3s"}
     cluster.edit().reconcile()
@@ -253,7 +253,7 @@ def test_an_agent_that_makes_no_sense_is_named_and_takes_nothing_from_what_serve
     cluster.settle()
     why = "answers what is not understood: counters is not an object"
     proxies = replace(
-        cluster.observed.proxies,
+        cluster.observed.envoys.proxies,
         pods=("proxy-0", "proxy-1"),
         silent=(SilentAgent("proxy-1", why, broken=True), SilentAgent("proxy-0", "gives no answer that counts")),
     )

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from resilientslice.api.services import StoreName
-from resilientslice.render.stores import managed, with_storage
+from resilientslice.render.store_settings import managed, with_storage
 from resilientslice.render.stores.kept import KEPT, kept_labels, protection
 from resilientslice.render.stores.workload import same_claims
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,10 @@ from resilientslice.agent.client import AgentClient, AgentUnreachableError, Push
 from resilientslice.canary.state import Attempts
 from resilientslice.local.errors import LocalError
 from resilientslice.local.processes.environment import inherited, package_folder
-from resilientslice.local.processes.folder import StateFolder
-from resilientslice.local.processes.ledger import Ledger
+from resilientslice.local.processes.machine import Machine
 from resilientslice.local.processes.process import Command
-from resilientslice.local.processes.report import Journal
 from resilientslice.local.processes.supervisor import Report, Supervised
-from resilientslice.planning.observed import EjectedHost, Proxies, Refusal, with_refusal, without_refusal
+from resilientslice.planning.observed import EjectedHost, Envoys, Proxies, Refusal, with_refusal, without_refusal
 from resilientslice.render.envoy import EnvoyConfig
 from resilientslice.render.envoy.bootstrap import render_bootstrap
 from resilientslice.render.names import Track
@@ -59,22 +57,12 @@ class SocketHealth:
                 await asyncio.sleep(READY_POLL_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What Envoy says of its hosts. None: it didn't say."""
-
-    ejections: tuple[EjectedHost, ...] = ()
-    attempts: Attempts | None = None
-    active: int | None = None
-
-
 class Proxy:
     """Starts, feeds, asks and stops the pair. `rejected` is why the last configuration was refused, else empty;
     `refused` are those that were, digest → words, the newest last."""
 
-    def __init__(
-        self, folder: StateFolder, ledger: Ledger, journal: Journal, changed: Callable[[], None], *, sockets: Path
-    ) -> None:
+    def __init__(self, machine: Machine, changed: Callable[[], None], *, sockets: Path) -> None:
+        folder = machine.folder
         self.rejected = ""
         self.refused: Mapping[str, str] = {}
         self.sockets = sockets
@@ -85,7 +73,7 @@ class Proxy:
         self._sequence = 0
         self._client = AgentClient(self.api_socket)
         self._starting: asyncio.Task[None] | None = None
-        common: dict[str, Any] = {"ledger": ledger, "journal": journal, "changed": changed}
+        common: dict[str, Any] = {"ledger": machine.ledger, "journal": machine.journal, "changed": changed}
         self.agent = Supervised("agent", self._agent_command, SocketHealth(self.api_socket), **common)
         self.envoy = Supervised("envoy", self._envoy_command, SocketHealth(self.admin_socket), **common)
 
@@ -147,8 +135,24 @@ class Proxy:
         self.refused = with_refusal(self.refused, digest, words)
         return False
 
-    def state(self, acked: str) -> Proxies:
-        """`acked`: digest of the configuration that Envoy acknowledged last."""
+    async def snapshot(self) -> Snapshot:
+        """AgentError when the agent doesn't answer."""
+        return await self._client.snapshot()
+
+    async def observe(self, acked: str, canary: Sequence[str]) -> Envoys:
+        """`acked`: digest of the configuration that Envoy acknowledged last; `canary`: services whose canary hosts are
+        to be counted. Nothing is counted while Envoy is down."""
+        proxies = self._proxies(acked)
+        try:
+            snapshot = await self.snapshot()
+        except AgentError:
+            return Envoys(proxies)
+        if snapshot.envoy.error:
+            return Envoys(proxies)
+        names = {f"{service}-{Track.CANARY}" for service in canary}
+        return replace(counted_of(snapshot, names), proxies=proxies)
+
+    def _proxies(self, acked: str) -> Proxies:
         known = acked and self.envoy.ready
         return Proxies(
             total=1,
@@ -156,21 +160,6 @@ class Proxy:
             refusals=tuple(Refusal(INSTANCE, digest, words) for digest, words in self.refused.items()),
             instances=frozenset({INSTANCE}),
         )
-
-    async def snapshot(self) -> Snapshot:
-        """AgentError when the agent doesn't answer."""
-        return await self._client.snapshot()
-
-    async def observe(self, canary: Sequence[str]) -> Observation:
-        """Ejected hosts, and what the hosts of the canary's services were asked; nothing while Envoy is down."""
-        try:
-            snapshot = await self.snapshot()
-        except AgentError:
-            return Observation()
-        if snapshot.envoy.error:
-            return Observation()
-        names = {f"{service}-{Track.CANARY}" for service in canary}
-        return observation_of(snapshot, names)
 
     def _agent_command(self) -> Command:
         sockets = (
@@ -201,18 +190,18 @@ class Proxy:
         )
 
 
-def observation_of(snapshot: Snapshot, canary: Collection[str]) -> Observation:
+def counted_of(snapshot: Snapshot, canary: Collection[str]) -> Envoys:
     """`canary`: names of clusters. A cluster's own counters miss what came to it through an aggregate: its hosts'
     count. The slowest cluster's p99 stands for all."""
     ejections = tuple(EjectedHost(one.cluster.rpartition("-")[0], one.host, 1) for one in snapshot.ejected)
     if not canary:
-        return Observation(ejections)
+        return Envoys(ejections=ejections)
     counted = [snapshot.clusters.get(cluster, {}) for cluster in canary]
     succeeded, failed, active = (
         sum(counters.get(f"hosts_rq_{what}", 0) for counters in counted) for what in ("success", "error", "active")
     )
     p99 = max((snapshot.p99[cluster] for cluster in canary if cluster in snapshot.p99), default=None)
-    return Observation(ejections, Attempts(good=succeeded, bad=failed, p99=p99), active)
+    return Envoys(attempts=Attempts(good=succeeded, bad=failed, p99=p99), active=active, ejections=ejections)
 
 
 def envoy_binary() -> Path:

@@ -25,7 +25,7 @@ from resilientslice.local.processes.ledger import Ledger
 from resilientslice.local.processes.ports import LOOPBACK
 from resilientslice.local.processes.process import Command, CommandError, User, run_to_end
 from resilientslice.local.stores.managed import PING_SECONDS, STOP_SECONDS, Credentials
-from resilientslice.render.stores import APPLICATION
+from resilientslice.render.store_settings import APPLICATION
 
 DESCRIPTORS = Path("/proc/self/fd")
 COPY_PREFIX = f"{TEMPORARY_PREFIX}postgres-"

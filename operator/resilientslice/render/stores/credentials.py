@@ -5,7 +5,7 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.render.metadata import Object, metadata
 from resilientslice.render.names import store_name
-from resilientslice.render.stores import APPLICATION, STORE_PORTS
+from resilientslice.render.store_settings import APPLICATION, STORE_PORTS
 from resilientslice.render.stores.kept import KEPT, kept_labels
 
 

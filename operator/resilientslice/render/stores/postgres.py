@@ -8,7 +8,7 @@ from resilientslice.render.metadata import Component, Object, labels, metadata
 from resilientslice.render.names import store_name
 from resilientslice.render.resources import POSTGRES_DEFAULTS, render_resources
 from resilientslice.render.security import container_security
-from resilientslice.render.stores import APPLICATION, STORE_PORTS
+from resilientslice.render.store_settings import APPLICATION, STORE_PORTS
 from resilientslice.render.stores.workload import CONFIGURATION, CREDENTIALS, DATA, Workload
 from resilientslice.render.volumes import scratch_volume
 

@@ -7,7 +7,7 @@ from resilientslice.render.images import Images, redis_image, render_pull_secret
 from resilientslice.render.metadata import Object
 from resilientslice.render.resources import REDIS_DEFAULTS, render_resources
 from resilientslice.render.security import container_security
-from resilientslice.render.stores import STORE_PORTS
+from resilientslice.render.store_settings import STORE_PORTS
 from resilientslice.render.stores.workload import CONFIGURATION, CREDENTIALS, DATA, Workload
 from resilientslice.render.volumes import scratch_volume
 

@@ -12,7 +12,7 @@ from resilientslice.render.metadata import Component, Object, labels, metadata, 
 from resilientslice.render.names import DOMAIN, store_name
 from resilientslice.render.revision import digest
 from resilientslice.render.security import isolation, pod_security
-from resilientslice.render.stores import STORE_PORTS
+from resilientslice.render.store_settings import STORE_PORTS
 
 DATA = "data"
 CREDENTIALS = "/run/secrets/resilientslice"
