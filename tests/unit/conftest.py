@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import pytest
 
+from resilientslice.api.conditions import CONDITIONS, may_give
+from resilientslice.api.reasons import Reason
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.canary.state import Event, Phase
 from resilientslice.planning.desired import Desired
@@ -32,6 +34,7 @@ SPEC: dict[str, Any] = {
     "canary": {},
 }
 IDLE = Phase.IDLE
+KINDS = {kind.type.value: kind for kind in CONDITIONS}
 ENVOYS = ("proxy-0", "proxy-1")
 
 
@@ -86,6 +89,11 @@ class Cluster:
         untouched = slice_.model_copy(deep=True)
         made = plan(slice_, self.observed, self.now, place=cluster_topology)
         assert slice_ == untouched, "the resource was written to"
+        for condition in made.status.conditions:
+            kind = KINDS.get(condition.type)
+            assert kind is None or may_give(kind, Reason.of(condition.reason)), (
+                f"api/conditions.py: {condition.type} does not declare {condition.reason}"
+            )
         if not made.events:
             self._look_again(slice_.model_copy(update={"status": made.status}), made)
         self.plan = made

@@ -56,6 +56,16 @@ def test_a_function_may_have_60_lines_and_no_more(sizes: ModuleType) -> None:
     assert list(sizes.long_functions(function(61))) == [(1, "f", 61)]
 
 
+def test_a_small_module_that_one_other_imports_is_a_part_of_it(sizes: ModuleType) -> None:
+    small, user = Path("operator/resilientslice/a/small.py"), Path("operator/resilientslice/a/user.py")
+    by_module, by_name = "from resilientslice.a.small import x\n", "from resilientslice.a import small\n"
+    for imports in (by_module, by_name):
+        (found,) = sizes.lonely({small: "x = 1\n" * 29, user: imports})
+        assert found == f"{small}:1: 29 lines that resilientslice.a.user alone imports: join them"
+        assert not list(sizes.lonely({small: "x = 1\n" * 30, user: imports}))
+    assert not list(sizes.lonely({small: "x = 1\n", user: by_module, user.with_name("other.py"): by_name}))
+
+
 def test_a_module_may_import_20_of_ours_and_no_more(sizes: ModuleType) -> None:
     lines = [f"from resilientslice.m{number} import a, b" for number in range(19)] + ["import slicekit.health, os, sys"]
     twice = "from resilientslice.m1 import c\nfrom aiohttp import web\n"

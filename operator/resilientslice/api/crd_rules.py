@@ -13,8 +13,8 @@ absent.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from resilientslice.api.reserved import RESERVED_NAMES, RESERVED_WORDS
 from resilientslice.api.rules import calls, containers, policies, rollout, services, surroundings, transitions
+from resilientslice.api.rules.services import RESERVED_NAMES, RESERVED_WORDS
 from resilientslice.api.scalars import DNS_LABEL_PATTERN, FORMATS, LABEL_KEY_PATTERN, RESOURCE_NAME_PATTERN
 from resilientslice.api.services import StoreName
 from resilientslice.api.slice import BAD_NAME, MAX_SLICE_NAME

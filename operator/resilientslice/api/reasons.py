@@ -1,15 +1,23 @@
 """Every reason of a condition and of an Event, once: its word, what it means, and what to do.
 
 Code takes reasons from here, which the type checker sees to; docs/reference/conditions.md is made from here, too.
-A Reason is the reason of a condition, and of the Event that tells of it. An EventReason is of an Event alone.
+A Reason is the reason of a condition, and of the Event that tells of it. An EventReason is of an Event alone. Which
+conditions give which Reason stands in `api/conditions.py`.
 """
 
 from enum import StrEnum
 from typing import Self
 
 
+class EventType(StrEnum):
+    """The two types of Kubernetes' Events."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
 class Described(StrEnum):
-    """A word and what it stands for."""
+    """A word and what it stands for. `remedy` is empty where nothing is to be done."""
 
     meaning: str
     remedy: str
@@ -28,14 +36,19 @@ class Described(StrEnum):
 
 
 class Reason(Described):
-    """Reasons of conditions. `remedy` is empty where nothing is to be done."""
+    """Reasons of conditions."""
+
+    @property
+    def event(self) -> EventType:
+        """Of the Event that a condition has turned bad."""
+        return EventType.WARNING
 
     # Ready
     SERVING = "Serving", "Callers are served by the stable revision."
     PENDING = "Pending", "The operator has not looked at the slice yet.", "Check that the operator runs."
     PROXIES_NOT_READY = (
         "ProxiesNotReady",
-        "No Envoy of the slice is ready.",
+        "No Envoy of the slice is ready. Only pods that Deployment SLICE-proxy has made count.",
         "Look at the pods of Deployment SLICE-proxy.",
     )
     STORE_NOT_READY = (
@@ -224,7 +237,12 @@ class Reason(Described):
 
 
 class EventReason(Described):
-    """Reasons of Events that tell of no condition. `remedy` is empty where nothing is to be done."""
+    """Reasons of Events that tell of no condition, or of one that turned good."""
+
+    @property
+    def event(self) -> EventType:
+        """A Warning asks for something to be done."""
+        return EventType.WARNING if self.remedy else EventType.NORMAL
 
     READY = "Ready", "The slice has become ready."
     CONFIG_ACCEPTED = "ConfigAccepted", "Every Envoy runs the wanted configuration again."
@@ -241,7 +259,11 @@ class EventReason(Described):
     CANARY_PAUSED = "CanaryPaused", "The canary is held at its weight."
     CANARY_RESUMED = "CanaryResumed", "The canary moves again."
     STALE_WEIGHT = "StaleWeight", "The pinned weight belongs to an earlier revision.", "Set it again, or remove it."
-    CANARY_UNHEALTHY = "CanaryUnhealthy", "The canary lost its last ready host; stable has all traffic."
+    CANARY_UNHEALTHY = (
+        "CanaryUnhealthy",
+        "The canary lost its last ready host; stable has all traffic.",
+        "Look at the canary's pods.",
+    )
     CANARY_ABORTED = "CanaryAborted", "The canary was aborted; stable serves.", "The message names the cause."
     CANARY_CLEARED = "CanaryCleared", "The stable revision is wanted again; the abortion is cleared."
     CANARY_ENDED = "CanaryEnded", "The canary ends without a promotion."
@@ -259,4 +281,9 @@ class EventReason(Described):
     )
     AGENT_KEY_ROTATED = "AgentKeyRotated", "A new key of the agents was made and is being distributed."
     AGENT_KEY_ROTATION_COMPLETE = "AgentKeyRotationComplete", "Only the new key of the agents is accepted."
+    AGENT_KEY_NOT_CONFIRMED = (
+        "AgentKeyNotConfirmed",
+        "The former key of the agents is gone, though not every Envoy has shown that it knows the new one.",
+        "Wait for the nodes to bring the Secret to the pods named; where it lasts, delete these pods.",
+    )
     AGENT_KEY_NOT_ROTATED = "AgentKeyNotRotated", "The agents' key could not be rotated.", "Follow the message."

@@ -1,11 +1,11 @@
 """The reference of a slice's status as Markdown: columns, conditions, reasons and Events, from their tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from resilientslice.api.columns import COLUMNS
 from resilientslice.api.conditions import CONDITIONS
 from resilientslice.api.markdown import table
-from resilientslice.api.reasons import Described, EventReason, Reason
+from resilientslice.api.reasons import EventReason, Reason
 
 _HEADER = """# Columns, conditions, reasons and Events
 
@@ -23,7 +23,8 @@ not always there are present only while they apply.
 """
 _REASONS = """## Reasons
 
-In the conditions, and in the Warning Events that tell of a condition that turned bad.
+In the conditions, and in the Warning Events that tell of a condition that turned bad. `Reconciling` has the reason of
+`Stalled` while the slice is stalled, and so has `Ready` until the slice is planned for the first time.
 """
 _EVENTS = """## Events
 
@@ -39,11 +40,17 @@ def status_reference() -> str:
         (_HEADER, ""),
         (_COLUMNS, table(("column", "field", "where", "what it says"), columns)),
         (_CONDITIONS, table(("condition", "healthy", "always there", "what it says"), conditions)),
-        (_REASONS, table(("reason", "meaning", "what to do"), _rows(Reason))),
-        (_EVENTS, table(("reason", "meaning", "what to do"), _rows(EventReason))),
+        (_REASONS, table(("reason", "conditions", "meaning", "what to do"), _reasons())),
+        (_EVENTS, table(("reason", "type", "meaning", "what to do"), _events())),
     )
     return "\n".join(f"{said}\n{rows}" if rows else said for said, rows in parts)
 
 
-def _rows(reasons: Iterable[Described]) -> Iterator[tuple[str, ...]]:
-    return ((f"`{reason.value}`", reason.meaning, reason.remedy) for reason in reasons)
+def _reasons() -> Iterator[tuple[str, ...]]:
+    for reason in Reason:
+        given = ", ".join(f"`{kind.type}`" for kind in CONDITIONS if reason in kind.reasons)
+        yield f"`{reason.value}`", given, reason.meaning, reason.remedy
+
+
+def _events() -> Iterator[tuple[str, ...]]:
+    return ((f"`{reason.value}`", reason.event.value, reason.meaning, reason.remedy) for reason in EventReason)

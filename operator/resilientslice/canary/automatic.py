@@ -6,8 +6,8 @@ from resilientslice.api.scalars import duration_seconds
 from resilientslice.canary import analysis, transitions
 from resilientslice.canary.analysis import Judgement, Verdict
 from resilientslice.canary.goal import Goal
-from resilientslice.canary.state import CanaryReason, Phase, Signals, State
-from resilientslice.canary.transitions import Transition, enter, normal
+from resilientslice.canary.state import CanaryReason, Event, Phase, Signals, State
+from resilientslice.canary.transitions import Transition, enter
 
 
 def judgement(state: State, goal: Goal, canary: Canary, signals: Signals) -> Judgement:
@@ -50,7 +50,7 @@ def _next_step(state: State, canary: Canary, now: float) -> Transition:
         after = enter(state, now, Phase.PROGRESSING, CanaryReason.STEPS, step=state.step + 1, weight=weight)
     else:
         after = enter(state, now, Phase.PROGRESSING, CanaryReason.STEPS_DONE, weight=100)
-    return after, normal(
+    return after, Event(
         EventReason.CANARY_STEP,
         f"{state.canary}: step {state.step} of {len(canary.steps)} held, weight {state.weight} → {after.weight}",
     )

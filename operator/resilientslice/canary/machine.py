@@ -6,15 +6,20 @@ transition once at most (the end of each of the canary's steps counts as one), s
 
 from dataclasses import replace
 
-from resilientslice.canary import automatic, pin, transitions
+from resilientslice.canary import automatic, transitions
 from resilientslice.canary.describe import describe
-from resilientslice.canary.drain import drain_deadline, drained
-from resilientslice.canary.goal import goal_of
+from resilientslice.canary.goal import follow_pin, goal_of
 from resilientslice.canary.pursue import pursue
 from resilientslice.canary.state import CanaryReason, Decision, Event, Phase, Signals, State, Wanted
 from resilientslice.canary.transitions import Transition
 
 ABORT_ASKED = "asked for by spec.canary.abort"
+SETTLE_SECONDS = 1.0
+"""Requests that were routed just before the acknowledgement have started by then, and are counted."""
+UNCOUNTED_SECONDS = 5.0
+"""Where nobody counts requests under way: longer than any usual time-out."""
+LIMIT_SECONDS = 30.0
+"""Streams without an end are cut by the pods' own graceful shutdown after this."""
 
 
 def step(state: State, wanted: Wanted, signals: Signals, now: float) -> Decision:
@@ -48,7 +53,7 @@ def _notice(state: State, wanted: Wanted, signals: Signals, now: float) -> State
     weight = wanted.canary.weight if wanted.canary else None
     state = replace(
         state,
-        pin=pin.follow(state.pin, weight, wanted=wanted.revision, stable=state.stable),
+        pin=follow_pin(state.pin, weight, wanted=wanted.revision, stable=state.stable),
         settled=state.settled or signals.settled == state.stable,
     )
     if not state.canary:
@@ -80,7 +85,7 @@ def _transition(state: State, wanted: Wanted, signals: Signals, now: float) -> T
     if not state.canary:
         return _without_canary(state, wanted, now)
     if state.phase is Phase.DRAINING:
-        return transitions.remove(state, wanted, now) if drained(state, signals, now) else None
+        return transitions.remove(state, wanted, now) if _drained(state, signals, now) else None
     if state.phase is Phase.PROMOTING:
         return _promoting(state, wanted, signals, now)
     if wanted.revision != state.canary or not _goes_on(state, wanted):
@@ -175,7 +180,7 @@ def _abort_cause(state: State, wanted: Wanted) -> str:
 
 def _deadline(state: State, wanted: Wanted, signals: Signals, now: float) -> float | None:
     """When time alone can change something, in seconds since the epoch; None if it can't."""
-    at = drain_deadline(state, signals) if state.phase is Phase.DRAINING else _step_deadline(state, wanted, signals)
+    at = _drain_deadline(state, signals) if state.phase is Phase.DRAINING else _step_deadline(state, wanted, signals)
     return at if at is not None and at > now else None
 
 
@@ -184,3 +189,17 @@ def _step_deadline(state: State, wanted: Wanted, signals: Signals) -> float | No
         return None
     goal = goal_of(state, wanted)
     return automatic.deadline(state, goal, wanted.canary, signals) if goal.reason is CanaryReason.STEPS else None
+
+
+def _drained(state: State, signals: Signals, now: float) -> bool:
+    at = _drain_deadline(state, signals)
+    return at is not None and now >= at
+
+
+def _drain_deadline(state: State, signals: Signals) -> float | None:
+    """When it counts as drained if nothing changes, in seconds since the epoch; None before the acknowledgement."""
+    if state.acked_at is None:
+        return None
+    if signals.active is None:
+        return state.acked_at + UNCOUNTED_SECONDS
+    return state.acked_at + (LIMIT_SECONDS if signals.active else SETTLE_SECONDS)

@@ -41,15 +41,11 @@ def _towards(state: State, goal: Goal, *, rises: bool, now: float) -> Transition
 
 def _moved(before: State, after: State) -> Event:
     if before.weight != after.weight:
-        return transitions.normal(
+        return Event(
             EventReason.CANARY_WEIGHT, f"{after.canary}: weight {before.weight} → {after.weight} ({after.reason})"
         )
     if after.reason is CanaryReason.STALE_WEIGHT:
-        return transitions.warning(
-            EventReason.STALE_WEIGHT, f"{after.canary} waits at 0: the pinned weight was set before it"
-        )
+        return Event(EventReason.STALE_WEIGHT, f"{after.canary} waits at 0: the pinned weight was set before it")
     if after.phase is Phase.PAUSED:
-        return transitions.normal(EventReason.CANARY_PAUSED, f"{after.canary} stays at {after.weight} ({after.reason})")
-    return transitions.normal(
-        EventReason.CANARY_RESUMED, f"{after.canary} continues from {after.weight} ({after.reason})"
-    )
+        return Event(EventReason.CANARY_PAUSED, f"{after.canary} stays at {after.weight} ({after.reason})")
+    return Event(EventReason.CANARY_RESUMED, f"{after.canary} continues from {after.weight} ({after.reason})")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from resilientslice.api.policies import Canary
-from resilientslice.api.reasons import EventReason, Reason
+from resilientslice.api.reasons import EventReason, EventType, Reason
 
 
 class Phase(StrEnum):
@@ -43,18 +43,16 @@ class CanaryReason(StrEnum):
     PROMOTED = "Promoted"
 
 
-class EventType(StrEnum):
-    NORMAL = "Normal"
-    WARNING = "Warning"
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """One transition, as `kubectl describe` shows it."""
 
-    type: EventType
     reason: EventReason | Reason
     message: str
+
+    @property
+    def type(self) -> EventType:
+        return self.reason.event
 
 
 @dataclass(frozen=True, slots=True)

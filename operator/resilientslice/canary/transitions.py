@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from resilientslice.api.reasons import EventReason
-from resilientslice.canary.state import Abortion, CanaryReason, Event, EventType, Phase, State, Wanted
+from resilientslice.canary.state import Abortion, CanaryReason, Event, Phase, State, Wanted
 
 Transition = tuple[State, Event]
 
@@ -27,7 +27,7 @@ def start(state: State, wanted: Wanted, now: float) -> Transition:
         services=tuple(sorted(wanted.changed)),
     )
     why = "" if wanted.canary else f", because {', '.join(sorted(wanted.moved))} listens elsewhere than before"
-    return after, normal(
+    return after, Event(
         EventReason.CANARY_STARTED, f"{wanted.revision} starts beside {state.stable}: {', '.join(after.services)}{why}"
     )
 
@@ -35,20 +35,20 @@ def start(state: State, wanted: Wanted, now: float) -> Transition:
 def update(state: State, wanted: Wanted, now: float) -> Transition:
     """No canary: the stable Deployments are updated as they are."""
     after = enter(state, now, Phase.IDLE, CanaryReason.NONE, stable=wanted.revision, settled=False)
-    return after, normal(EventReason.UPDATED, f"{state.stable} → {wanted.revision} by a rolling update")
+    return after, Event(EventReason.UPDATED, f"{state.stable} → {wanted.revision} by a rolling update")
 
 
 def become_live(state: State, wanted: Wanted, now: float) -> Transition:
     after = enter(state, now, Phase.PROGRESSING, state.reason, live=True, exposed=True)
     reached = "; its header reaches it" if wanted.canary else ""
-    return after, normal(EventReason.CANARY_READY, f"{state.canary} is ready{reached}")
+    return after, Event(EventReason.CANARY_READY, f"{state.canary} is ready{reached}")
 
 
 def withdraw(state: State, now: float, pending: str) -> Transition:
     """A canary that lost all hosts of a service: its traffic goes back, and it starts again once it is ready."""
     phase = state.phase if state.phase is Phase.PROMOTING else Phase.STARTING
     after = enter(state, now, phase, state.reason, weight=0, live=False, step=0, observed=0)
-    return after, warning(
+    return after, Event(
         EventReason.CANARY_UNHEALTHY, f"{state.canary} has no ready host ({pending}): all traffic goes to stable"
     )
 
@@ -56,25 +56,25 @@ def withdraw(state: State, now: float, pending: str) -> Transition:
 def take_back(state: State, now: float) -> Transition:
     """In a promotion, a canary that was withdrawn carries all requests again."""
     after = enter(state, now, Phase.PROMOTING, state.reason, weight=100, live=True)
-    return after, normal(
+    return after, Event(
         EventReason.CANARY_READY, f"{state.canary} is ready again and serves until {state.stable} is rolled out"
     )
 
 
 def abort(state: State, cause: str, now: float) -> Transition:
     after = _ended(remember_abortion(state, state.canary, cause), CanaryReason.ABORTED, now)
-    return after, warning(EventReason.CANARY_ABORTED, f"{state.canary} aborted: {cause}; {state.stable} serves")
+    return after, Event(EventReason.CANARY_ABORTED, f"{state.canary} aborted: {cause}; {state.stable} serves")
 
 
 def rest_aborted(state: State, revision: str, cause: str, now: float) -> Transition:
     """A revision that isn't even tried."""
     after = enter(remember_abortion(state, revision, cause), now, Phase.ABORTED, CanaryReason.ABORTED)
-    return after, warning(EventReason.CANARY_ABORTED, f"{revision} is not tried: {cause}; {state.stable} serves")
+    return after, Event(EventReason.CANARY_ABORTED, f"{revision} is not tried: {cause}; {state.stable} serves")
 
 
 def clear(state: State, now: float) -> Transition:
     after = enter(state, now, Phase.IDLE, CanaryReason.NONE)
-    return after, normal(EventReason.CANARY_CLEARED, f"{state.stable} is wanted again")
+    return after, Event(EventReason.CANARY_CLEARED, f"{state.stable} is wanted again")
 
 
 def end(state: State, reason: CanaryReason, wanted: Wanted, now: float) -> Transition:
@@ -83,27 +83,27 @@ def end(state: State, reason: CanaryReason, wanted: Wanted, now: float) -> Trans
         if reason is CanaryReason.REVERTED
         else f"{wanted.revision} replaces it"
     )
-    return _ended(state, reason, now), normal(EventReason.CANARY_ENDED, f"{state.canary} ends: {why}")
+    return _ended(state, reason, now), Event(EventReason.CANARY_ENDED, f"{state.canary} ends: {why}")
 
 
 def finalise(state: State, revision: str, reason: CanaryReason, now: float) -> Transition:
     """From here on it is final: `revision` is the stable one, and the canary serves until it is rolled out."""
     promoted = replace(state, stable=revision, settled=False)
     if not state.exposed:
-        return _removed(promoted, now), normal(EventReason.UPDATED, f"{state.stable} → {revision} by a rolling update")
+        return _removed(promoted, now), Event(EventReason.UPDATED, f"{state.stable} → {revision} by a rolling update")
     after = enter(promoted, now, Phase.PROMOTING, reason)
-    return after, normal(
+    return after, Event(
         EventReason.PROMOTING, f"{state.stable} → {revision}: stable is updated, {state.canary} keeps serving"
     )
 
 
 def move_back(state: State, now: float) -> Transition:
     after = enter(state, now, Phase.DRAINING, CanaryReason.PROMOTED, weight=0, live=False)
-    return after, normal(EventReason.PROMOTED, f"{state.stable} is rolled out; traffic moves back to the stable track")
+    return after, Event(EventReason.PROMOTED, f"{state.stable} is rolled out; traffic moves back to the stable track")
 
 
 def remove(state: State, wanted: Wanted, now: float) -> Transition:
-    return _removed(state, now, aborted=wanted.revision), normal(
+    return _removed(state, now, aborted=wanted.revision), Event(
         EventReason.CANARY_REMOVED, f"{state.canary} is drained and removed"
     )
 
@@ -112,14 +112,6 @@ def remember_abortion(state: State, revision: str, cause: str) -> State:
     if state.abortion(revision):
         return state
     return replace(state, aborted=(*state.aborted, Abortion(revision, cause))[-REMEMBERED_ABORTIONS:])
-
-
-def normal(reason: EventReason, message: str) -> Event:
-    return Event(EventType.NORMAL, reason, message)
-
-
-def warning(reason: EventReason, message: str) -> Event:
-    return Event(EventType.WARNING, reason, message)
 
 
 def _ended(state: State, reason: CanaryReason, now: float) -> State:

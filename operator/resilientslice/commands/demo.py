@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from resilientslice.commands.interrupts import on_interrupts
-from resilientslice.commands.say import say
+from resilientslice.commands.terminal import on_interrupts, say
 from resilientslice.demo.report import Result, all_hold, write_report
 from resilientslice.demo.runner import run_claims, set_stage
 from resilientslice.demo.stage import Stage

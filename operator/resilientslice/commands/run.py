@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from resilientslice.commands.interrupts import on_interrupts
-from resilientslice.commands.say import say
+from resilientslice.commands.terminal import on_interrupts, say
 from resilientslice.files import SliceFileError
 from resilientslice.local.errors import LocalError
 from resilientslice.local.runtime import LOG_FILE, LocalRuntime

@@ -5,7 +5,7 @@ import sys
 import click
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.commands.say import say
+from resilientslice.commands.terminal import say
 from resilientslice.files import STDIN, Loaded, SliceFileError, display_name, load_slice
 
 BAD_INPUT = 2

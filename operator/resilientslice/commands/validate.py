@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.commands.say import say
 from resilientslice.commands.slice_files import BAD_INPUT, load_or_exit, refuse_two_from_stdin, report, warn
+from resilientslice.commands.terminal import say
 from resilientslice.files import Loaded, Located, SliceFileError, display_name, load_with_warnings, problem_json
 
 EPILOG = """\b

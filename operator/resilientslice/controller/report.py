@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from resilientslice.api.reasons import EventReason, Reason
 from resilientslice.api.status import Status
 from resilientslice.applying.refusals import SAY_SECONDS, Failing
-from resilientslice.canary.state import Event, EventType
+from resilientslice.canary.state import Event
 from resilientslice.kube.children import MANAGER
 from resilientslice.kube.client import KubeClient
 from resilientslice.kube.errors import ConflictError, KubeError, NotFoundError, NotLeadingError
@@ -90,7 +90,7 @@ class Report:
         if not known and (meaning.lasts or now - since >= SAY_SECONDS):
             said = f"The status can't be written: {meaning.advice}: {error.message or error}"
             reported.events, told = (
-                (*reported.events, Event(EventType.WARNING, EventReason.STATUS_NOT_WRITTEN, said)),
+                (*reported.events, Event(EventReason.STATUS_NOT_WRITTEN, said)),
                 meaning.reason,
             )
         reported.unwritten = since, told

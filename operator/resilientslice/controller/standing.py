@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from resilientslice.api.reasons import EventReason
-from resilientslice.canary.state import Event, EventType
+from resilientslice.canary.state import Event
 from resilientslice.claims.claimant import Claims
 from resilientslice.claims.decision import LOOK_SECONDS, UNKNOWN, contended
 from resilientslice.controller.report import Report
@@ -36,7 +36,7 @@ class Standing:
         if holder:
             said = self.claims.stand_back(key, holder)
             if said:
-                await self.report.tell(raw, Event(EventType.WARNING, EventReason.MANAGED_BY_ANOTHER, said))
+                await self.report.tell(raw, Event(EventReason.MANAGED_BY_ANOTHER, said))
             return LeftAlone(now + min(LOOK_SECONDS, self.claims.look), forget=True)
         until = state.rivalry.left_until(now)
         if until is not None:

@@ -16,7 +16,7 @@ from resilientslice.api.reasons import EventReason
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.applying.expected import annotated, owned
 from resilientslice.applying.refusals import RETRY_SECONDS, Refusal, refusal_of
-from resilientslice.canary.state import Event, EventType
+from resilientslice.canary.state import Event
 from resilientslice.envoys import new_key
 from resilientslice.envoys.key_rotation import (
     MOST_SECONDS,
@@ -180,7 +180,7 @@ class AgentKeys:
         """Once, however often it is tried."""
         if why != held.told:
             held.told = why
-            held.news = (*held.news, Event(EventType.WARNING, EventReason.AGENT_KEY_NOT_ROTATED, why))
+            held.news = (*held.news, Event(EventReason.AGENT_KEY_NOT_ROTATED, why))
 
     def _told(self, held: _Held, deadline: float | None) -> KeyNews:
         news, held.news = held.news, ()
@@ -256,19 +256,19 @@ def _name(slice_: ResilientSlice) -> str:
 
 def _rotation(slice_: ResilientSlice) -> Event:
     said = f"{_name(slice_)} has a new key. The former one counts until every proxy knows the new one"
-    return Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATED, f"{said}, {MINUTES} minutes at most.")
+    return Event(EventReason.AGENT_KEY_ROTATED, f"{said}, {MINUTES} minutes at most.")
 
 
 def _completion(slice_: ResilientSlice, without_key: tuple[str, ...] | None) -> Event:
     if without_key == ():
         said = f"Every proxy knows the new key; the former one is gone from {_name(slice_)}."
-        return Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATION_COMPLETE, said)
+        return Event(EventReason.AGENT_KEY_ROTATION_COMPLETE, said)
     missing = ", ".join(without_key) if without_key else "no proxy answers"
     said = (
         f"The former key is gone from {_name(slice_)} after {MINUTES} minutes, though not every proxy has shown that "
         f"it knows the new one ({missing}). It will once its node brings it the Secret."
     )
-    return Event(EventType.WARNING, EventReason.AGENT_KEY_ROTATION_COMPLETE, said)
+    return Event(EventReason.AGENT_KEY_NOT_CONFIRMED, said)
 
 
 def _changes(slice_: ResilientSlice, before: KeySecret, found: KeySecret) -> tuple[Event, ...]:
@@ -277,11 +277,11 @@ def _changes(slice_: ResilientSlice, before: KeySecret, found: KeySecret) -> tup
         return (_rotation(slice_),)
     if found.uid != before.uid:
         said = f"{_name(slice_)} was deleted; there is a new one, with a new key."
-        return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATED, said),)
+        return (Event(EventReason.AGENT_KEY_ROTATED, said),)
     if found.keys.current != before.keys.current:
         said = f"{_name(slice_)} has a new key, which someone else put there."
-        return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATED, said),)
+        return (Event(EventReason.AGENT_KEY_ROTATED, said),)
     if before.keys.previous is not None and found.keys.previous is None:
         said = f"The former key is gone from {_name(slice_)}: someone else took it out."
-        return (Event(EventType.NORMAL, EventReason.AGENT_KEY_ROTATION_COMPLETE, said),)
+        return (Event(EventReason.AGENT_KEY_ROTATION_COMPLETE, said),)
     return ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from resilientslice.api import status as told
 from resilientslice.api.reasons import EventReason
 from resilientslice.api.slice import ResilientSlice
-from resilientslice.canary.state import Abortion, CanaryReason, Event, EventType, Phase, Pin, State
+from resilientslice.canary.state import Abortion, CanaryReason, Event, Phase, Pin, State
 from resilientslice.history.record import Stored, memory_of
 from resilientslice.history.running import Running, as_it_runs, made_from, revision_that_runs
 from resilientslice.history.second_copy import SecondCopy
@@ -144,9 +144,7 @@ def memory_lost(memory: Memory, why: str) -> Event:
         said += f", {state.canary} is {state.phase.value}, at weight 0"
     aborted = ", ".join(abortion.revision for abortion in state.aborted)
     said += f", {aborted} stays aborted" if aborted else ""
-    return Event(
-        EventType.WARNING, EventReason.MEMORY_LOST, f"{said}. Returning to earlier revisions takes the canary's steps."
-    )
+    return Event(EventReason.MEMORY_LOST, f"{said}. Returning to earlier revisions takes the canary's steps.")
 
 
 def _copied(memory: Memory, found: Found) -> Memory:

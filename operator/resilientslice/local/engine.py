@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
+from resilientslice.api.reasons import EventType
 from resilientslice.api.status import WAITING, Status
 from resilientslice.canary.state import Event as PlanEvent
-from resilientslice.canary.state import EventType, Phase
+from resilientslice.canary.state import Phase
 from resilientslice.local.errors import LocalError
 from resilientslice.local.observe import TrackKey, observe, ready_hosts
 from resilientslice.local.processes.background import Pulse, all_of
@@ -22,8 +23,7 @@ from resilientslice.local.processes.place import dns, placed
 from resilientslice.local.processes.supervisor import Supervised
 from resilientslice.local.proxy.envoy import Proxy
 from resilientslice.local.saved import Saved
-from resilientslice.local.source import Source
-from resilientslice.local.translate import contents_mounted, workloads_of
+from resilientslice.local.source import Source, contents_mounted, workloads_of
 from resilientslice.local.workloads.replicas import Fleet, Surroundings
 from resilientslice.local.workloads.volumes import write_contents
 from resilientslice.planning.desired import Desired

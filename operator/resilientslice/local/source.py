@@ -10,11 +10,12 @@ from resilientslice.api.services import StoreName
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.files import STDIN, load_slice
 from resilientslice.local.errors import LocalError
-from resilientslice.local.processes.environment import Values, read_env_file
+from resilientslice.local.processes.environment import Hosts, Values, read_env_file, replace_hosts
 from resilientslice.local.settings import RunSettings
 from resilientslice.local.workloads.deployments import Workload, read_workloads
 from resilientslice.local.workloads.procfile import Procfile, read_procfile
 from resilientslice.local.workloads.volumes import Contents, contents_of, missing_content
+from resilientslice.planning.desired import Desired
 from resilientslice.render.names import Track
 from resilientslice.render.objects import render_objects
 from resilientslice.render.revision import revision_of
@@ -57,6 +58,25 @@ def read_source(settings: RunSettings, *, old: ResilientSlice | None = None) -> 
     if problems:
         raise LocalError("\n".join(problems))
     return replace(source.with_stored({}), hints=tuple(_hints(slice_, procfile)))
+
+
+def workloads_of(desired: Desired, source: Source) -> dict[str, Workload]:
+    """What the plan's Deployments are as processes here."""
+    digests = {(name, Track.STABLE): service.digest for name, service in desired.stable.services.items()}
+    if desired.canary:
+        canary = desired.canary.revision.services
+        digests |= {(name, Track.CANARY): canary[name].digest for name in desired.canary.services if name in canary}
+    return read_workloads(desired.objects, source.procfile, source.values, source.directory, digests)
+
+
+def contents_mounted(wanted: Mapping[str, Workload], desired: Desired, source: Source, hosts: Hosts) -> Contents:
+    """What replicas mount, with the slice's names made addresses, as in the environment."""
+    mounts = [mount for workload in wanted.values() for mount in workload.mounts]
+    namespace = source.slice_.namespace
+    return {
+        origin: {file: replace_hosts(text, hosts, namespace) for file, text in files.items()}
+        for origin, files in contents_of(mounts, desired.objects, source.values).items()
+    }
 
 
 def _stable_workloads(source: Source) -> tuple[list[Workload], Contents]:

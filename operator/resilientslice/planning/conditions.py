@@ -4,10 +4,9 @@ from resilientslice.api.not_yet import without_effect
 from resilientslice.api.reasons import Reason
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import CanaryReason, Phase
-from resilientslice.planning.agent_words import broken
 from resilientslice.planning.finding import Finding
 from resilientslice.planning.observed import Queued, Trouble, TroubleKind
-from resilientslice.planning.readiness import missing, ready, stuck_canary_message, stuck_message, with_pods
+from resilientslice.planning.readiness import broken, missing, ready, stuck_canary_message, stuck_message, with_pods
 from resilientslice.planning.view import View
 
 

@@ -1,9 +1,9 @@
 """Whether a new status is worth writing now, and which Events its transitions make."""
 
 from resilientslice.api.conditions import CONDITIONS, ConditionKind
-from resilientslice.api.reasons import Reason
+from resilientslice.api.reasons import EventType, Reason
 from resilientslice.api.status import FALSE, NEVER, TRUE, Condition, ConditionType, SloStatus, Status
-from resilientslice.canary.state import Event, EventType
+from resilientslice.canary.state import Event
 
 LIVE_SECONDS = 60.0
 """Between two writes that only bring newer figures."""
@@ -41,12 +41,12 @@ def _event(kind: ConditionKind, before: Status, after: Status) -> Event | None:
     old, new = _found(before, kind.type), _found(after, kind.type)
     was, is_ = (old.status if old else unseen), (new.status if new else unseen)
     if new is not None and is_ == bad and was not in (bad, ""):
-        return Event(EventType.WARNING, Reason.of(new.reason), new.message)
+        return Event(Reason.of(new.reason), new.message)
     # a rollout that has ended is news, and one that has begun is not: the slice isn't the worse for it
     became_ready = kind.type is ConditionType.READY and was != good
     if kind.resolved and is_ == good and (was == bad or became_ready):
         said = new.message if new and new.message else f"{kind.type}: {good}"
-        return Event(EventType.NORMAL, kind.resolved, said)
+        return Event(kind.resolved, said)
     return None
 
 

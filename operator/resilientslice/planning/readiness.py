@@ -4,17 +4,17 @@ The first list asks whether callers are served. The second asks whether what ser
 rollout is under way it is not reported as done, and callers are not reported as unserved.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from resilientslice.api.reasons import Reason
 from resilientslice.api.status import FALSE, TRUE, UNKNOWN, ConditionType
 from resilientslice.canary.state import Phase
-from resilientslice.planning.agent_words import unacknowledged
 from resilientslice.planning.finding import Finding
-from resilientslice.planning.observed import TroubleKind
+from resilientslice.planning.observed import Proxies, TroubleKind
 from resilientslice.planning.view import View
 
 EVERYONE_TRUSTED = "spec.front.trustedProxies is not set: everyone is trusted with the tenant header."
+MOST_NAMED = 5
 
 Check = Callable[[View], Finding | None]
 
@@ -147,3 +147,21 @@ def _not_ready(reason: Reason, message: str) -> Finding:
 
 def _trusts_everyone(view: View) -> bool:
     return view.slice_.spec.rate_limit is not None and not view.slice_.spec.front.trusted_proxies
+
+
+def broken(proxies: Proxies) -> str:
+    """Agents that answer what makes no sense, and what to do; empty without one."""
+    found = [f"{one.pod} {one.why}" for one in proxies.silent if one.broken]
+    return f"Delete these pods; if it happens again, check their image. {_named(found)}." if found else ""
+
+
+def unacknowledged(proxies: Proxies, digest: str) -> str:
+    """Names the pods that don't run this configuration, and why they can't be asked: ` Missing: shop-proxy-1 (…).`"""
+    why = {one.pod: f" ({one.why})" for one in proxies.silent}
+    found = [f"{pod}{why.get(pod, '')}" for pod in proxies.pods if proxies.acked.get(pod) != digest]
+    return f" Missing: {_named(found)}." if found else ""
+
+
+def _named(found: Sequence[str]) -> str:
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"{', '.join(found[:MOST_NAMED])}{more}"

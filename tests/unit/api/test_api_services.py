@@ -2,8 +2,8 @@
 
 import pytest
 
-from resilientslice.api.reserved import RESERVED_NAMES, RESERVED_WORDS, reserved_word
 from resilientslice.api.rules.containers import exactly_one_of
+from resilientslice.api.rules.services import RESERVED_NAMES, RESERVED_WORDS, reserved_word
 
 GOOD = {
     "replicas alone": {"replicas": 0},

@@ -8,7 +8,7 @@ import pytest
 from resilientslice import metrics
 from resilientslice.api.columns import COLUMNS
 from resilientslice.api.conditions import CONDITIONS, WRITTEN
-from resilientslice.api.reasons import EventReason, Reason
+from resilientslice.api.reasons import EventReason, EventType, Reason
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.status import ConditionType
 from resilientslice.canary.state import CanaryReason, Phase
@@ -18,7 +18,7 @@ SOURCES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*
 REASONS = PACKAGE / "api" / "reasons.py"
 FROM_CANARY = {*map(str, CanaryReason), *map(str, Phase), *(f"Canary{phase}" for phase in Phase)}
 """Words that a canary's state has itself, and that become reasons as they are."""
-SAYING = {"Finding": 2, "Trouble": 1, "Event": 1, "Meaning": 0}
+SAYING = {"Finding": 2, "Trouble": 1, "Event": 0, "Meaning": 0}
 """What takes a reason, and at which place."""
 
 
@@ -43,6 +43,26 @@ def test_every_reason_that_is_declared_is_given(reason):
 def test_every_event_that_is_declared_is_told(reason):
     told = reason.name in used("EventReason")
     assert told, f"nothing tells {reason}: use it, or remove it from operator/resilientslice/api/reasons.py"
+
+
+@pytest.mark.parametrize("reason", Reason, ids=str)
+def test_every_reason_belongs_to_a_condition(reason):
+    given = [kind.type for kind in CONDITIONS if reason in kind.reasons]
+    assert given, f"no condition gives {reason}: add it to one in operator/resilientslice/api/conditions.py"
+
+
+def test_an_event_warns_where_something_is_to_be_done():
+    assert {reason for reason in EventReason if reason.event is EventType.WARNING} == {
+        "StaleWeight",
+        "CanaryUnhealthy",
+        "CanaryAborted",
+        "MemoryLost",
+        "StatusNotWritten",
+        "ManagedByAnother",
+        "AgentKeyNotConfirmed",
+        "AgentKeyNotRotated",
+    }
+    assert {reason.event for reason in Reason} == {EventType.WARNING}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))

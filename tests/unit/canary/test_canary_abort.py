@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilientslice.canary.state import Event, EventType, Phase
+from resilientslice.canary.state import Event, Phase
 
 STABLE, NEXT, LATER = "shop-a", "shop-b", "shop-c"
 
@@ -15,7 +15,6 @@ def test_abort_takes_the_traffic_away_at_once_then_drains_then_rests(scenario):
     assert "it was aborted" in canary.message
     assert canary.events == [
         Event(
-            EventType.WARNING,
             "CanaryAborted",
             f"{NEXT} aborted: asked for by spec.canary.abort; {STABLE} serves",
         )
@@ -83,7 +82,6 @@ def test_abort_of_a_revision_that_is_not_there_yet_keeps_it_from_starting(scenar
     assert (canary.at(), canary.state.canary) == ((Phase.ABORTED, 0), "")
     assert canary.events == [
         Event(
-            EventType.WARNING,
             "CanaryAborted",
             f"{NEXT} is not tried: asked for by spec.canary.abort; {STABLE} serves",
         )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilientslice.canary.state import Event, EventType, Phase, Pin
+from resilientslice.canary.state import Event, Phase, Pin
 
 STABLE, NEXT, LATER = "shop-a", "shop-b", "shop-c"
 
@@ -111,9 +111,7 @@ def test_a_weight_left_behind_never_ships_the_next_image(scenario, left):
     assert canary.message.startswith(f"StaleWeight: spec.canary.weight {left} was set before {NEXT}")
     assert "Change the value" in canary.message
     assert f"spec.canary.promote: {NEXT}" in canary.message
-    assert canary.events[-1] == Event(
-        EventType.WARNING, "StaleWeight", f"{NEXT} waits at 0: the pinned weight was set before it"
-    )
+    assert canary.events[-1] == Event("StaleWeight", f"{NEXT} waits at 0: the pinned weight was set before it")
 
 
 def test_a_weight_of_0_ships_nothing_and_is_never_stale(scenario):
@@ -272,7 +270,6 @@ def test_a_canary_that_loses_its_hosts_loses_its_traffic_and_gets_it_back_when_r
     assert canary.at() == (Phase.STARTING, 0)
     assert not canary.state.live
     assert canary.events[-1] == Event(
-        EventType.WARNING,
         "CanaryUnhealthy",
         f"{NEXT} has no ready host (payments 1/3): all traffic goes to stable",
     )
@@ -296,7 +293,7 @@ def test_a_new_revision_mid_canary_starts_from_0_after_the_old_one_is_drained(sc
     assert (canary.state.canary, canary.at()) == (NEXT, (Phase.DRAINING, 0))
     assert not canary.state.live
     assert f"{LATER} is wanted instead" in canary.message
-    assert canary.events[-1] == Event(EventType.NORMAL, "CanaryEnded", f"{NEXT} ends: {LATER} replaces it")
+    assert canary.events[-1] == Event("CanaryEnded", f"{NEXT} ends: {LATER} replaces it")
     canary.see(ready=False, active=0).wait(1)
     assert (canary.state.canary, canary.at()) == (LATER, (Phase.STARTING, 0))
     assert not canary.state.exposed
@@ -311,9 +308,7 @@ def test_every_transition_makes_one_event(scenario):
     canary = scenario().see(ready=False).want(NEXT, weight=30)
     assert canary.reasons == ["CanaryStarted"]
     assert canary.see(ready=True).reasons == ["CanaryReady", "CanaryWeight"]
-    assert canary.want(weight=50).events == [
-        Event(EventType.NORMAL, "CanaryWeight", f"{NEXT}: weight 30 → 50 (Pinned)")
-    ]
+    assert canary.want(weight=50).events == [Event("CanaryWeight", f"{NEXT}: weight 30 → 50 (Pinned)")]
     canary.events.clear()
     assert canary.wait(100).reasons == []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilientslice.canary.state import Event, EventType, Phase
+from resilientslice.canary.state import Event, Phase
 
 STABLE, NEXT, LATER = "shop-a", "shop-b", "shop-c"
 PAYMENTS = frozenset({"payments"})
@@ -26,7 +26,6 @@ def test_it_starts_beside_stable_goes_straight_to_100_and_is_promoted(plain):
     )
     assert plain.events == [
         Event(
-            EventType.NORMAL,
             "CanaryStarted",
             "shop-b starts beside shop-a: payments, because payments listens elsewhere than before",
         )

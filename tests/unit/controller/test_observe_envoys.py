@@ -2,7 +2,7 @@
 
 import pytest
 
-from resilientslice.envoys.pods import envoys
+from resilientslice.controller.agent_access import envoys
 from resilientslice.kube.cache import Children
 from resilientslice.kube.kinds import REPLICA_SET, SliceKey
 

@@ -1,6 +1,6 @@
 """How long to wait before the next try."""
 
-from resilientslice.local.processes.backoff import CRASH_LOOP, FIRST_SECONDS, MAX_SECONDS, STABLE_SECONDS, BackOff
+from resilientslice.local.processes.supervisor import CRASH_LOOP, FIRST_SECONDS, MAX_SECONDS, STABLE_SECONDS, BackOff
 
 
 def test_doubles_to_a_limit_and_starts_over_after_a_stable_run() -> None:

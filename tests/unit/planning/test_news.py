@@ -2,6 +2,7 @@
 
 import pytest
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.status import Condition, SloStatus, Status
 from resilientslice.planning.events import LIVE_SECONDS, transitions, write_at
 from resilientslice.planning.observed import Trouble, TroubleKind
@@ -86,16 +87,24 @@ def test_a_resource_that_is_not_understood_keeps_what_was_observed(cluster):
 
 
 @pytest.mark.parametrize(
-    ("kind", "found"),
+    ("kind", "reason", "found"),
     [
-        (TroubleKind.REFUSED, {"Stalled": ("True", "Why"), "Ready": ("True", "Serving")}),
-        (TroubleKind.NAME_CONFLICT, {"Stalled": ("True", "Why"), "NameConflict": ("True", "Why")}),
-        (TroubleKind.FIELD_CONFLICT, {"Stalled": ("False", "NotStalled"), "FieldConflict": ("True", "Why")}),
-        (TroubleKind.PODS, {"Stalled": ("False", "NotStalled"), "Ready": ("True", "Serving")}),
+        (TroubleKind.REFUSED, Reason.REFUSED, {"Stalled": ("True", "Refused"), "Ready": ("True", "Serving")}),
+        (
+            TroubleKind.NAME_CONFLICT,
+            Reason.OBJECT_NOT_OWNED,
+            {"Stalled": ("True", "ObjectNotOwned"), "NameConflict": ("True", "ObjectNotOwned")},
+        ),
+        (
+            TroubleKind.FIELD_CONFLICT,
+            Reason.FIELD_MANAGER_CONFLICT,
+            {"Stalled": ("False", "NotStalled"), "FieldConflict": ("True", "FieldManagerConflict")},
+        ),
+        (TroubleKind.PODS, Reason.CRASH_LOOP, {"Stalled": ("False", "NotStalled"), "Ready": ("True", "Serving")}),
     ],
 )
-def test_troubles_become_conditions_and_go_with_them(cluster, kind, found):
-    status = cluster.see(troubles=(Trouble(kind, "Why", "because"),)).reconcile().status
+def test_troubles_become_conditions_and_go_with_them(cluster, kind, reason, found):
+    status = cluster.see(troubles=(Trouble(kind, reason, "because"),)).reconcile().status
     assert found.items() <= conditions(status).items()
     after = conditions(cluster.see(troubles=()).reconcile().status)
     assert after["Stalled"] == ("False", "NotStalled")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from resilientslice.api.reasons import Reason
 from resilientslice.api.services import StoreName
 from resilientslice.api.status import NEVER, WAITING, Condition, Status
 from resilientslice.planning.events import transitions
@@ -275,11 +276,14 @@ def test_the_size_that_is_stands_beside_the_one_that_is_asked_for(stored):
     assert verdict(stored) == "Current"
 
 
-@pytest.mark.parametrize("kind", [TroubleKind.REFUSED, TroubleKind.NAME_CONFLICT])
-def test_stalled_and_reconciling_are_never_both_true(plain, kind):
-    plain.see(troubles=(Trouble(kind, "Why", "because"),))
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(TroubleKind.REFUSED, Reason.REFUSED), (TroubleKind.NAME_CONFLICT, Reason.OBJECT_NOT_OWNED)],
+)
+def test_stalled_and_reconciling_are_never_both_true(plain, kind, reason):
+    plain.see(troubles=(Trouble(kind, reason, "because"),))
     plain.edit(images={"payments": "2"}).settle()
-    assert condition(plain, "Reconciling")[:2] == ("False", "Why")
+    assert condition(plain, "Reconciling")[:2] == ("False", reason)
     assert verdict(plain) == "Failed"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resilientslice.api.reserved import reserved_word
+from resilientslice.api.rules.services import reserved_word
 from resilientslice.api.services import Service
 from resilientslice.api.slice import MAX_SLICE_NAME, Metadata, ResilientSlice, Spec
 from resilientslice.render.names import (

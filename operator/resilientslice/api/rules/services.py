@@ -1,12 +1,21 @@
-"""Rules of a service by itself: its name, how many there are of it, and how it is reached."""
+"""Rules of a service by itself: its name, how many there are of it, and how it is reached.
+
+A service's objects are called `SLICE-SERVICE`, `SLICE-SERVICE-stable` and `SLICE-SERVICE-canary`, beside the slice's
+own `SLICE-front`, `SLICE-proxy`, `SLICE-postgres` and `SLICE-redis`; so none of those words may be, or end, a name.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from resilientslice.api.problems import Path, Problem, problem
-from resilientslice.api.reserved import RESERVED_NAMES, RESERVED_WORDS, reserved_word
 from resilientslice.api.rules.draft import Draft, Entry
 from resilientslice.api.services import Protocol
+
+RESERVED_WORDS = ("front", "proxy", "postgres", "redis", "stable", "canary")
+"""Refused as a name and, after a hyphen, at the end of one."""
+
+RESERVED_NAMES = ("database",)
+"""Refused as a name only: its variable DATABASE_URL is the one that leads to PostgreSQL."""
 
 DUPLICATE = "Duplicate value"
 """As the API server says it of a list whose entries have a key."""
@@ -21,6 +30,13 @@ ROUTES_WITHOUT_PORT = "a service without a port must not have routes"
 GRPC_WITHOUT_PORT = "a service without a port has no protocol"
 SAME_PREFIX = "each exposed service must have a pathPrefix of its own"
 WEBSOCKET_OVER_GRPC = "a GRPC service has no websocket"
+
+
+def reserved_word(name: str) -> str | None:
+    """The word that makes `name` a reserved one, or None."""
+    if name in RESERVED_NAMES:
+        return name
+    return next((word for word in RESERVED_WORDS if name == word or name.endswith(f"-{word}")), None)
 
 
 def duplicate_names(draft: Draft) -> Iterator[Problem]:

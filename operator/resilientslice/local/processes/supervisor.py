@@ -5,10 +5,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from resilientslice.local.errors import LocalError
-from resilientslice.local.processes.backoff import BackOff
 from resilientslice.local.processes.ledger import Ledger
 from resilientslice.local.processes.logs import tail
 from resilientslice.local.processes.process import Command, CommandError, Process, exit_reason
@@ -18,6 +18,12 @@ from resilientslice.text import visible
 HEALTH_RETRY_SECONDS = 1.0
 LAST_LINES = 3
 LINE_CHARACTERS = 200
+FIRST_SECONDS = 0.25
+MAX_SECONDS = 30.0
+STABLE_SECONDS = 20.0
+"""A process that ran this long starts over with the shortest wait."""
+CRASH_LOOP = 3
+"""This many ends in a row, none after a stable run, are called a crash loop."""
 _log = logging.getLogger(__name__)
 
 Report = Callable[[bool, str], None]
@@ -27,6 +33,25 @@ class Health(Protocol):
     async def watch(self, report: Report) -> str:
         """Calls `report(ready, why not)` on each change. Returns, if ever, why the process must be restarted."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """`failures` in a row."""
+
+    failures: int = 0
+
+    def after_run(self, seconds: float) -> "BackOff":
+        return BackOff(1) if seconds >= STABLE_SECONDS else replace(self, failures=self.failures + 1)
+
+    @property
+    def delay(self) -> float:
+        """Seconds to wait now."""
+        return min(MAX_SECONDS, FIRST_SECONDS * 2 ** min(self.failures - 1, 16)) if self.failures else 0.0
+
+    @property
+    def crash_loop(self) -> bool:
+        return self.failures >= CRASH_LOOP
 
 
 class Supervised:

@@ -1,10 +1,20 @@
-"""What Ctrl-C, a closed terminal and `kill` do to a command that runs processes."""
+"""How commands meet a terminal: what others wrote is shown and never obeyed, and Ctrl-C, a closed terminal and `kill`
+end what a command runs."""
 
 import asyncio
 import signal
 from collections.abc import Callable
 
+import click
+
+from resilientslice.text import visible_lines
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines. What is meant for a program (YAML, JSON) is not said, but printed as it is."""
+    click.echo(visible_lines(text), err=err)
 
 
 def on_interrupts(first: Callable[[], None], next_: Callable[[], None]) -> None:
