@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from resilientslice.local.processes import backoff, descent
+from resilientslice.local.processes import descent, supervisor
 from resilientslice.local.processes.descent import TOKEN_VARIABLE
 from resilientslice.local.processes.folder import StateFolder
 from resilientslice.local.processes.ledger import FILE, Ledger, reap
@@ -201,7 +201,7 @@ async def test_stop_ends_a_wait_however_long(
     folder: StateFolder, ledger: Ledger, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FIRST_SECONDS", "MAX_SECONDS"):
-        monkeypatch.setattr(backoff, name, 3600.0)
+        monkeypatch.setattr(supervisor, name, 3600.0)
     one, _ = supervised(folder, ledger, "raise SystemExit(1)")
     one.start()
     await until(lambda: one.state is ReplicaState.BACK_OFF)

@@ -57,7 +57,7 @@ async def test_a_signed_push_is_answered_by_envoy(remote, fleet, build):
     assert (pair.folder / "ready").exists()
     await fleet.poll(KEY)
     view = fleet.view(KEY, canary=["stable"])
-    assert view.proxies.all_run(json_digest(pair.basic()))
+    assert view.envoys.proxies.all_run(json_digest(pair.basic()))
     assert view.unreachable == {}
     took = []
     for number in range(30):
@@ -262,7 +262,7 @@ async def test_a_push_to_two_proxies_is_as_quick_as_to_one(remote, build):
                 assert report.accepted, report
             print(f"push to two over TCP: median {statistics.median(took):.1f} ms, worst {max(took):.1f} ms")
             print(f"agents: {resident(pair):.1f} and {resident(other):.1f} MB")
-            assert fleet.view(KEY).proxies.all_run(json_digest(config))
+            assert fleet.view(KEY).envoys.proxies.all_run(json_digest(config))
             assert max(resident(pair), resident(other)) < 70
         finally:
             for name in list(other.processes):

@@ -229,7 +229,7 @@ def test_no_snapshot_raises_past_the_edge(value, sent):
     for _ in range(2):
         member = weighed(polled(member, snapshot, 1.0, 0), sent)
     view = view_of([member], canary=["api"])
-    assert view.attempts is None or (view.attempts.good >= 0 <= view.attempts.bad)
+    assert view.envoys.attempts is None or (view.envoys.attempts.good >= 0 <= view.envoys.attempts.bad)
     assert all(type(count) is int and 0 <= count < LONG for c in snapshot.clusters.values() for count in c.values())
     assert repr(view).isprintable()
     assert repr(view).encode()
@@ -249,7 +249,7 @@ def test_no_answer_to_a_push_raises_past_the_edge(value, status):
         return
     member = weighed(pushed(Member(AgentPod("p", "u", "a:1", ready=True)), DIGEST, (1, 1), outcome), (1, 1))
     assert repr(member).isprintable()
-    assert view_of([member]).proxies.total == 1
+    assert view_of([member]).envoys.proxies.total == 1
 
 
 @pytest.mark.parametrize("accepted", [None, 0, 1, "true", [], {}])
