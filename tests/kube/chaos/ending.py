@@ -27,13 +27,11 @@ def leftovers(world: World) -> Iterator[tuple[str, str]]:
     for name in world.asked:
         yield from ((name, words) for words in _objects(world, name))
         yield from ((name, words) for words in _history(world, name))
-    for pod in world.mirror["Pod"].values():
-        owners = {uid_of(one) for kind in ("ReplicaSet", "StatefulSet") for one in world.mirror[kind].values()}
-        if controller_of(pod) not in owners and not deleting(pod):
-            yield (
-                labels_of(pod).get(SLICE, ""),
-                f"Pod {name_of(pod)} has no owner",
-            )
+    for kind, owning in (("ReplicaSet", ("Deployment",)), ("Pod", ("ReplicaSet", "StatefulSet"))):
+        owners = {uid_of(one) for each in owning for one in world.mirror[each].values()}
+        for one in world.mirror[kind].values():
+            if controller_of(one) not in owners and not deleting(one):
+                yield labels_of(one).get(SLICE, ""), f"{kind} {name_of(one)} has no owner"
 
 
 def _objects(world: World, name: str) -> Iterator[str]:

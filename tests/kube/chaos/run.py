@@ -159,9 +159,7 @@ async def _until(made: World, holds: Callable[[], bool], seconds: float, run: Ru
 
 async def _rest(run: Run, made: World) -> None:
     """Nothing is written, nothing is left over."""
-    end = made.fair.now() + LEFT_SECONDS
-    while any(leftovers(made)) and made.fair.now() < end:
-        await asyncio.sleep(0.2)
+    await _tidied(made)
     end = made.fair.now() + LEFT_SECONDS  # what former pods called is closed when they have had their time
     while True:
         before = made.gateway.mark()
@@ -172,5 +170,13 @@ async def _rest(run: Run, made: World) -> None:
     if written:
         lines = "\n".join(one.said(made.gateway.writes()) for one in written[:20])
         run.found(Finding(made.fair.now(), "", "writes at rest", f"{len(written)} in {REST_SECONDS:.0f} s:\n{lines}"))
+    await _tidied(made)  # what was written meanwhile may have left something to the collector
     for name, words in leftovers(made):
         run.found(Finding(made.fair.now(), name, "left over", words))
+
+
+async def _tidied(made: World) -> None:
+    """Until nothing is left over, or for as long as that may take."""
+    end = made.fair.now() + LEFT_SECONDS
+    while any(leftovers(made)) and made.fair.now() < end:
+        await asyncio.sleep(0.2)
