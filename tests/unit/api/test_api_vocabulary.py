@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from resilientslice import metrics
+from resilientslice.api import status
+from resilientslice.api.base import Model
 from resilientslice.api.columns import COLUMNS
 from resilientslice.api.conditions import CONDITIONS, WRITTEN
 from resilientslice.api.reasons import EventReason, EventType, Reason
@@ -105,6 +107,39 @@ def test_every_column_prints_a_field_that_is_there(column):
     schema = ResilientSlice.model_json_schema(by_alias=True)
     assert resolves(column.path, schema), f"{column.name}: {column.path} is no field of the status: api/status.py"
     assert column.says.endswith(".")
+
+
+STATUS = {
+    f"{model.__name__}.{field}": field
+    for model in vars(status).values()
+    if isinstance(model, type) and issubclass(model, Model) and model.__module__ == status.__name__
+    for field in model.model_fields
+}
+NOT_FILLED = {
+    **dict.fromkeys(("BurnRate.window", "SloStatus.sli"), 16),
+    **dict.fromkeys(("SloStatus.budget_remaining", "SloStatus.burn_rates"), 16),
+    **dict.fromkeys(("BackupStatus.last_successful_time", "BackupStatus.last_verified_restore"), 17),
+}
+"""Fields of the status that nothing is known for yet, and the issue that will fill them."""
+
+
+@pytest.mark.parametrize("name", STATUS)
+def test_every_field_of_the_status_is_filled(name):
+    filled = STATUS[name] in names_given()
+    if name in NOT_FILLED:
+        assert not filled, f"{name} is filled: take it off NOT_FILLED"
+        return
+    assert filled, f"nothing fills {name}: find it in operator/resilientslice/planning/status.py"
+
+
+@functools.cache
+def names_given() -> set[str]:
+    """Names by which code outside of api/ gives a value: arguments, and keys."""
+    nodes = [node for path, tree in SOURCES.items() if path.parent.name != "api" for node in ast.walk(tree)]
+    keys = {
+        key.value for node in nodes if isinstance(node, ast.Dict) for key in node.keys if isinstance(key, ast.Constant)
+    }
+    return keys | {node.arg for node in nodes if isinstance(node, ast.keyword) and node.arg}
 
 
 def resolves(path: str, schema: dict) -> bool:
