@@ -194,8 +194,10 @@ def _own_header(field: str) -> tuple[CelRule, CelRule]:
 
 _OWN_TIMEOUT = "(has(s.resilience) && has(s.resilience.timeout) ? s.resilience.timeout : self.resilience.timeout)"
 _OWN_RETRIES = "has(s.resilience) && has(s.resilience.retries) && has(s.resilience.retries"
+_INHERITED_PER_TRY = "!has(s.resilience.timeout) && has(self.resilience.retries.perTryTimeout)"
 _OWN_PER_TRY = (
-    f"({_OWN_RETRIES}.perTryTimeout) ? s.resilience.retries.perTryTimeout : self.resilience.retries.perTryTimeout)"
+    f"({_OWN_RETRIES}.perTryTimeout) ? s.resilience.retries.perTryTimeout"
+    f" : {_INHERITED_PER_TRY} ? self.resilience.retries.perTryTimeout : '0s')"
 )
 _OWN_ATTEMPTS = f"({_OWN_RETRIES}.attempts) ? s.resilience.retries.attempts : self.resilience.retries.attempts)"
 _ROUTE_TIMEOUT = f"(has(r.timeout) ? r.timeout : {_OWN_TIMEOUT})"
@@ -203,6 +205,7 @@ _ROUTE_TIMEOUT = f"(has(r.timeout) ? r.timeout : {_OWN_TIMEOUT})"
 SPEC = (
     CelRule(
         f"self.services.all(s, !has(s.resilience) || {_OWN_ATTEMPTS} == 0"
+        f" || duration({_OWN_TIMEOUT}) == duration('0s')"
         f" || duration({_OWN_PER_TRY}) <= duration({_OWN_TIMEOUT}))",
         policies.SERVICE_PER_TRY_ABOVE_TIMEOUT,
         ".services",
@@ -351,7 +354,8 @@ OBJECT_RULES: dict[str, tuple[CelRule, ...]] = {
     "Toleration": TOLERATION,
     "Resilience": (
         CelRule(
-            "self.retries.attempts == 0 || duration(self.retries.perTryTimeout) <= duration(self.timeout)",
+            "self.retries.attempts == 0 || !has(self.retries.perTryTimeout) || duration(self.timeout) == duration('0s')"
+            " || duration(self.retries.perTryTimeout) <= duration(self.timeout)",
             policies.PER_TRY_ABOVE_TIMEOUT,
             ".retries.perTryTimeout",
         ),

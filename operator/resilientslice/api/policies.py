@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from resilientslice.api.base import Model
-from resilientslice.api.overrides import overridden, override_of
+from resilientslice.api.overrides import given, overridden, override_of
 from resilientslice.api.scalars import (
     TENANT_PATTERN,
     VISIBLE_PATTERN,
@@ -28,8 +28,9 @@ class RequestRetries(Model):
 
     attempts: Attempts = 2
     """Maximum number of retries; 0 disables them. After a response only idempotent requests are retried."""
-    per_try_timeout: PositiveDuration = "250ms"
-    """Timeout of one try."""
+    per_try_timeout: PositiveDuration | None = None
+    """Timeout of one try. Default: the timeout divided by the number of tries, also of a service or route that sets
+    only its timeout."""
 
 
 class Retries(RequestRetries):
@@ -66,8 +67,8 @@ class Bulkhead(Model):
 class Resilience(Model):
     """Resilience of calls to a service."""
 
-    timeout: PositiveDuration = "800ms"
-    """Timeout of a request, retries included."""
+    timeout: Duration = "15s"
+    """Timeout of a request, retries included; 0s disables it."""
     retries: Retries = Field(default_factory=Retries)
     """Retries."""
     outlier_detection: OutlierDetection = Field(default_factory=OutlierDetection)
@@ -205,5 +206,14 @@ class Slo(Model):
 
 
 def effective_resilience(base: Resilience, *overrides: ResilienceOverride | None) -> Resilience:
-    """`base` with each override's fields put over it, the last one winning."""
-    return overridden(base, *overrides)
+    """`base` with each override's fields put over it, the last one winning.
+
+    The timeout of a try belongs to the timeout that it was set beside: who sets only the latter doesn't inherit it.
+    """
+    policy = base
+    for override in overrides:
+        policy = overridden(policy, override)
+        if given(override, "timeout") is not None and given(override, "retries", "per_try_timeout") is None:
+            retries = policy.retries.model_copy(update={"per_try_timeout": None})
+            policy = policy.model_copy(update={"retries": retries})
+    return policy

@@ -145,8 +145,8 @@ def test_lists() -> None:
 
 def test_defaults_that_say_something_are_set_also_inside_absent_objects() -> None:
     defaults = SPEC["properties"]["resilience"]["default"]
-    assert defaults["timeout"] == "800ms"
-    assert defaults["retries"] == {"attempts": 2, "perTryTimeout": "250ms", "budgetPercent": 25}
+    assert defaults["timeout"] == "15s"
+    assert defaults["retries"] == {"attempts": 2, "budgetPercent": 25}
     assert at("spec.resilience.retries")["default"] == defaults["retries"]
     assert at("spec.suspend")["default"] is False
     assert at("spec.front")["default"] == {"type": "ClusterIP", "kind": "Service"}
@@ -254,7 +254,7 @@ def test_the_reference_has_every_field_and_every_rule() -> None:
         "| `port` | integer (1 to 65535) | - |",
         "| `protocol` | `HTTP`, `GRPC` | `HTTP` |",
         "| `resilience` | [Resilience](#resilience) | its fields' |",
-        "| `timeout` | a duration above zero such as 250ms, 10s or 1h30m (at most 24 characters) | `800ms` |",
+        "| `timeout` | a duration such as 250ms, 10s or 1h30m (at most 24 characters) | `15s` |",
         "| `requests` | map (at most 8) | - |",
         "| `args` | list (at most 64) of string (at most 4096 characters) | - |",
         "| `canary` | [Canary](#canary) | - |",

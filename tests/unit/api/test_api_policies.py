@@ -124,8 +124,19 @@ BAD = {
             "PostgreSQL's major version; such as postgres:18, or set majorVersion: 17 in a store that is new"
         ],
     ),
+    "more tries of a service than the slice's timeouts allow": (
+        {
+            "resilience": {"timeout": "1s", "retries": {"attempts": 0, "perTryTimeout": "2s"}},
+            "services": [{"name": "web", "image": "web:1", "port": 80, "resilience": {"retries": {"attempts": 1}}}],
+        },
+        [
+            "services[0].resilience.retries.attempts (service web): 1: a service's perTryTimeout must not be above its "
+            "timeout; what it does not set is spec.resilience's; the timeout is 1s, perTryTimeout 2s: set both for this "
+            "service"
+        ],
+    ),
     "the slice's time-outs": (
-        {"resilience": {"timeout": "249ms"}},
+        {"resilience": {"timeout": "249ms", "retries": {"perTryTimeout": "250ms"}}},
         [
             'resilience.retries.perTryTimeout: "250ms": perTryTimeout must not be above timeout; '
             "the timeout is 249ms: raise it, or lower perTryTimeout"

@@ -67,7 +67,7 @@ SERVICE = {
     ),
     "a wrong format": (
         {"resilience": {"timeout": "1 s"}},
-        'resilience.timeout (service web): "1 s": must be a duration above zero such as 250ms, 10s or 1h30m',
+        'resilience.timeout (service web): "1 s": must be a duration such as 250ms, 10s or 1h30m',
     ),
     "a wrong key of a map": (
         {"scheduling": {"nodeSelector": {"-": "a"}}},
@@ -153,7 +153,7 @@ def test_rules_are_checked_on_what_fits(document, problems) -> None:
         canary={"steps": [{"weight": 2}, {"weight": 1}]},
         front={"kind": "Ingress"},
         rateLimit={"enforcement": "Middleware", "zzz": 1},
-        resilience={"timeout": "1ms"},
+        resilience={"timeout": "1ms", "retries": {"perTryTimeout": "2ms"}},
         stores={"redis": {"manged": {}}},
         backup={"schedule": "* * * * *"},
         slo={},

@@ -102,20 +102,15 @@ BAD = {
         "persistentVolumeClaim must be set; remove secret or configMap",
     ),
     "a service's try above its time-out": (
-        {"resilience": {"retries": {"perTryTimeout": "801ms"}}},
-        'resilience.retries.perTryTimeout (service web): "801ms": a service\'s perTryTimeout must not be above its '
-        "timeout; what it does not set is spec.resilience's; the timeout is 800ms, perTryTimeout 801ms: set both for "
+        {"resilience": {"retries": {"perTryTimeout": "16s"}}},
+        'resilience.retries.perTryTimeout (service web): "16s": a service\'s perTryTimeout must not be above its '
+        "timeout; what it does not set is spec.resilience's; the timeout is 15s, perTryTimeout 16s: set both for "
         "this service",
     ),
-    "a service's time-out below the slice's try": (
-        {"resilience": {"timeout": "249ms"}},
-        'resilience.timeout (service web): "249ms": a service\'s perTryTimeout must not be above its timeout; what it '
-        "does not set is spec.resilience's; the timeout is 249ms, perTryTimeout 250ms: set both for this service",
-    ),
     "a route's try above the service's time-out": (
-        {"routes": [{"pathPrefix": "/a", "retries": {"perTryTimeout": "801ms"}}]},
-        'routes[0].retries.perTryTimeout (service web): "801ms": a route\'s perTryTimeout must not be above its '
-        "timeout, or its service's; the timeout is 800ms: raise it, or lower perTryTimeout",
+        {"routes": [{"pathPrefix": "/a", "retries": {"perTryTimeout": "16s"}}]},
+        'routes[0].retries.perTryTimeout (service web): "16s": a route\'s perTryTimeout must not be above its '
+        "timeout, or its service's; the timeout is 15s: raise it, or lower perTryTimeout",
     ),
     "a range that almost is one": (
         {"egress": [{"cidr": "203.0.113.9/24"}]},

@@ -82,21 +82,22 @@ def test_grpc_also_retries_its_own_status(kit):
     assert summary(rendered.route("rpc", "rpc/ stable repeatable"))[0] == FULL + ",unavailable"
     assert summary(rendered.route("rpc", "rpc/ drawn repeatable"))[0] == FROM_CANARY + ",unavailable,internal"
     assert (
-        rendered.route("rpc", "rpc/ stable once")["route"]["max_stream_duration"]["grpc_timeout_header_max"] == "0.800s"
+        rendered.route("rpc", "rpc/ stable once")["route"]["max_stream_duration"]["grpc_timeout_header_max"] == "15s"
     )
 
 
 @pytest.mark.parametrize(
     ("route", "timeout", "per_try", "attempts"),
     [
-        ({}, "0.800s", "0.250s", 2),
-        ({"timeout": "8s"}, "8s", "2.500s", 2),
-        ({"timeout": "80ms"}, "0.080s", "0.025s", 2),
+        ({}, "15s", "5s", 2),
+        ({"timeout": "8s"}, "8s", "2.666s", 2),
+        ({"timeout": "8s", "retries": {"attempts": 0}}, "8s", None, None),
+        ({"timeout": "80ms"}, "0.080s", "0.026s", 2),
         ({"timeout": "0s"}, "0s", None, 2),
         ({"timeout": "8s", "retries": {"perTryTimeout": "1s"}}, "8s", "1s", 2),
-        ({"retries": {"attempts": 5}}, "0.800s", "0.250s", 5),
-        ({"retries": {"perTryTimeout": "800ms"}}, "0.800s", None, 2),
-        ({"retries": {"perTryTimeout": "799ms"}}, "0.800s", "0.799s", 2),
+        ({"retries": {"attempts": 5}}, "15s", "2.500s", 5),
+        ({"retries": {"perTryTimeout": "15s"}}, "15s", None, 2),
+        ({"retries": {"perTryTimeout": "14900ms"}}, "15s", "14.900s", 2),
     ],
 )
 def test_a_route_overrides_field_by_field(kit, route, timeout, per_try, attempts):
@@ -105,6 +106,26 @@ def test_a_route_overrides_field_by_field(kit, route, timeout, per_try, attempts
     assert found["match"]["path_separated_prefix"] == "/r"
     assert found["route"]["timeout"] == timeout
     assert summary(found)[1:3] == (attempts, per_try)
+
+
+@pytest.mark.parametrize(
+    ("own", "timeout", "per_try"),
+    [
+        ({}, "0.800s", "0.250s"),
+        ({"retries": {"attempts": 1}}, "0.800s", "0.250s"),
+        ({"timeout": "5s"}, "5s", "1.666s"),
+        ({"timeout": "5s", "retries": {"attempts": 4}}, "5s", "1s"),
+        ({"timeout": "5s", "retries": {"perTryTimeout": "2s"}}, "5s", "2s"),
+        ({"timeout": "0s"}, "0s", None),
+        ({"timeout": "0s", "retries": {"perTryTimeout": "2s"}}, "0s", "2s"),
+    ],
+)
+def test_a_try_of_a_service_has_the_time_that_was_set_beside_its_timeout(kit, own, timeout, per_try):
+    of_slice = {"timeout": "800ms", "retries": {"perTryTimeout": "250ms"}}
+    found = kit.render(kit.slice([kit.service("web", resilience=own)], resilience=of_slice))
+    route = found.route("web", "web/ stable repeatable")
+    assert (route["route"]["timeout"], summary(route)[2]) == (timeout, per_try)
+    assert ("max_stream_duration" in route["route"]) == (timeout != "0s")
 
 
 def test_inside_the_stream_is_capped_just_above_the_time_out(kit, shop):

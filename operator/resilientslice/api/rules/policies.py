@@ -58,15 +58,15 @@ def _service_timeouts(service: Entry, base: Resilience, draft: Draft) -> Iterato
         yield from _route_timeout(service.at("routes", index, "retries", "perTryTimeout"), route, policy)
 
 
-def _culprit(service: Entry, own: ResilienceOverride, policy: Resilience) -> tuple[Path, str]:
-    """The field that the service itself set: its perTryTimeout, else its timeout."""
-    if given(own, "retries", "per_try_timeout") is not None:
-        return service.at("resilience", "retries", "perTryTimeout"), policy.retries.per_try_timeout
-    return service.at("resilience", "timeout"), policy.timeout
+def _culprit(service: Entry, own: ResilienceOverride, policy: Resilience) -> tuple[Path, str | int | None]:
+    """The field that the service itself set: its perTryTimeout, else its attempts."""
+    field = "perTryTimeout" if given(own, "retries", "per_try_timeout") is not None else "attempts"
+    value = policy.retries.per_try_timeout if field == "perTryTimeout" else policy.retries.attempts
+    return service.at("resilience", "retries", field), value
 
 
 def _route_timeout(path: Path, route: Route, policy: Resilience) -> Iterator[Problem]:
-    """Only where the route has a perTryTimeout of its own: the service's is scaled to the route's timeout."""
+    """Only where the route has a perTryTimeout of its own: the service's doesn't count beside a route's timeout."""
     per_try = given(route.retries, "per_try_timeout")
     if per_try is None or given(route.retries, "attempts") == 0:
         return
@@ -76,11 +76,11 @@ def _route_timeout(path: Path, route: Route, policy: Resilience) -> Iterator[Pro
 
 
 def _per_try_too_long(policy: Resilience) -> bool:
-    """Without retries there is only one try, and the time-out of the request bounds it."""
-    retries = policy.retries
-    return retries.attempts > 0 and duration_milliseconds(retries.per_try_timeout) > duration_milliseconds(
-        policy.timeout
-    )
+    """Without retries there is only one try, and the timeout of the request bounds it."""
+    retries, timeout = policy.retries, duration_milliseconds(policy.timeout)
+    if retries.per_try_timeout is None or retries.attempts == 0:
+        return False
+    return 0 < timeout < duration_milliseconds(retries.per_try_timeout)
 
 
 def _fix(timeout: str) -> str:

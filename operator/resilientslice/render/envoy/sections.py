@@ -1,11 +1,14 @@
 """The parts of a service's paths with a policy of their own: `spec.services[].routes` over the service's policy."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
-from resilientslice.api.policies import Retries
+from resilientslice.api.overrides import given
 from resilientslice.api.scalars import duration_milliseconds
 from resilientslice.api.services import Route
 from resilientslice.render.envoy.routed import RoutedService
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +42,29 @@ def _covers(prefix: str, path: str) -> bool:
 
 
 def _section(service: RoutedService, prefix: str, route: Route | None) -> Section:
-    policy = service.policy
-    timeout = duration_milliseconds(policy.timeout)
-    if route is None:
-        return _bounded(prefix, timeout, policy.retries, duration_milliseconds(policy.retries.per_try_timeout))
-    retries, per_try = policy.retries, duration_milliseconds(policy.retries.per_try_timeout)
-    if route.timeout is not None:
-        per_try = _scaled(per_try, timeout, duration_milliseconds(route.timeout))
-        timeout = duration_milliseconds(route.timeout)
-    if route.retries is not None:
-        retries = retries.model_copy(update=route.retries.model_dump(exclude_none=True))
-        if route.retries.per_try_timeout is not None:
-            per_try = duration_milliseconds(route.retries.per_try_timeout)
-    idle = None if route.idle_timeout is None else duration_milliseconds(route.idle_timeout)
-    return _bounded(prefix, timeout, retries, per_try, idle=idle, websocket=route.websocket)
-
-
-def _scaled(per_try: int, timeout: int, wanted: int) -> int:
-    """A route that gives a request ten times as long gives a try ten times as long, unless it says otherwise."""
-    return per_try * wanted // timeout if timeout else 0
-
-
-def _bounded(
-    prefix: str, timeout: int, retries: Retries, per_try: int, *, idle: int | None = None, websocket: bool = False
-) -> Section:
-    """A try that may take as long as the request needs no time-out of its own."""
-    bounded = 0 if timeout and per_try >= timeout else per_try
+    retries = service.policy.retries
+    timeout, attempts, per_try = service.policy.timeout, retries.attempts, retries.per_try_timeout
+    if route is not None and route.timeout is not None:
+        timeout, per_try = route.timeout, None
+    attempts = _first(given(route, "retries", "attempts"), attempts)
+    per_try = _first(given(route, "retries", "per_try_timeout"), per_try)
+    idle = given(route, "idle_timeout")
     return Section(
         prefix=prefix,
-        timeout=timeout,
-        per_try=bounded,
-        attempts=retries.attempts,
-        idle=idle,
-        websocket=websocket,
+        timeout=duration_milliseconds(timeout),
+        per_try=_per_try(duration_milliseconds(timeout), attempts, per_try),
+        attempts=attempts,
+        idle=None if idle is None else duration_milliseconds(idle),
+        websocket=route is not None and route.websocket,
     )
+
+
+def _first(own: T | None, inherited: T) -> T:
+    return inherited if own is None else own
+
+
+def _per_try(timeout: int, attempts: int, own: str | None) -> int:
+    """In milliseconds. A try that may take as long as the request needs no timeout of its own."""
+    if own is None:
+        return timeout // (attempts + 1) if attempts else 0
+    return 0 if 0 < timeout <= duration_milliseconds(own) else duration_milliseconds(own)
