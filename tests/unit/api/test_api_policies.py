@@ -131,8 +131,8 @@ BAD = {
         },
         [
             "services[0].resilience.retries.attempts (service web): 1: a service's perTryTimeout must not be above its "
-            "timeout; what it does not set is spec.resilience's; the timeout is 1s, perTryTimeout 2s: set both for this "
-            "service"
+            "timeout; what it does not set is spec.resilience's; the timeout is 1s, perTryTimeout 2s: set both for "
+            "this service"
         ],
     ),
     "the slice's time-outs": (
