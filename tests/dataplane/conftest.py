@@ -104,9 +104,10 @@ class Mesh:
     def access_log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in Path(self.topology.access_log).read_text().splitlines()]
 
-    async def raw(self, request: str) -> bytes:
+    async def raw(self, request: str, listener: str = "front") -> bytes:
         """What comes back for these very bytes, which no client would send, until Envoy closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.topology.front.port)
+        address = self.topology.front if listener == "front" else self.topology.internal[listener]
+        reader, writer = await asyncio.open_connection("127.0.0.1", address.port)
         writer.write(request.encode())
         try:
             return await asyncio.wait_for(reader.read(), READY_SECONDS)

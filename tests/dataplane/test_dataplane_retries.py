@@ -98,7 +98,7 @@ async def test_a_lost_connection_to_a_service_that_calls_others_is_repeated(worl
 
 
 async def test_a_failing_host_is_ejected_each_time_it_returns_until_it_is_well(world, shop):
-    shop["resilience"]["outlierDetection"]["baseEjectionTime"] = "500ms"
+    shop["resilience"]["outlierDetection"] |= {"baseEjectionTime": "500ms", "on": "ServerErrors"}
     hosts = [await world.backend() for _ in range(3)]
     hosts[0].behave = world.status(500)
     mesh = await world.mesh(shop, {("payments", STABLE): hosts})

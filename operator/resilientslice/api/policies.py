@@ -40,9 +40,19 @@ class Retries(RequestRetries):
     """Retry budget, in percent of the active requests. It keeps retries from amplifying an outage."""
 
 
+class OutlierErrors(StrEnum):
+    """Responses that count as failures of a host."""
+
+    GATEWAY_ERRORS = "GatewayErrors"
+    SERVER_ERRORS = "ServerErrors"
+
+
 class OutlierDetection(Model):
     """Ejection of failing hosts."""
 
+    on: OutlierErrors = OutlierErrors.GATEWAY_ERRORS
+    """GatewayErrors: connection failures, timeouts, 502, 503, 504 and gRPC's UNAVAILABLE. ServerErrors: every 5xx, of
+    which a caller may cause some, such as 501."""
     consecutive_5xx_errors: Annotated[int, Field(ge=1, le=1000)] = Field(default=5, alias="consecutive5xxErrors")
     """Consecutive failures before a host is ejected."""
     interval: PositiveDuration = "10s"
@@ -64,6 +74,16 @@ class Bulkhead(Model):
     """Maximum number of active requests. Further requests get 503 immediately."""
 
 
+class Connections(Model):
+    """Connections of the proxies to the hosts of a service."""
+
+    connect_timeout: PositiveDuration = "200ms"
+    """Timeout of a connection attempt. Another host is tried after it."""
+    idle_timeout: PositiveDuration = "1500ms"
+    """Time after which an idle connection is closed. It must be shorter than the keep-alive timeout of the service, or
+    requests are sent on connections that are being closed; gunicorn's is 2s, that of uvicorn and Node.js 5s."""
+
+
 class Resilience(Model):
     """Resilience of calls to a service."""
 
@@ -75,6 +95,8 @@ class Resilience(Model):
     """Ejection of failing hosts."""
     bulkhead: Bulkhead = Field(default_factory=Bulkhead)
     """Limits of connections and requests."""
+    connections: Connections = Field(default_factory=Connections)
+    """Connections to the service's hosts."""
 
 
 if TYPE_CHECKING:

@@ -135,6 +135,14 @@ class FrontKind(StrEnum):
     INGRESS = "Ingress"
 
 
+class UnderscoreHeaders(StrEnum):
+    """Handling of requests that have headers with an underscore in their name."""
+
+    REJECT = "Reject"
+    DROP = "Drop"
+    ALLOW = "Allow"
+
+
 class Tls(Model):
     """A TLS certificate."""
 
@@ -157,6 +165,9 @@ class Front(Model):
     """Certificate of the Ingress."""
     trusted_proxies: Annotated[tuple[Cidr, ...], Field(max_length=32)] = ()
     """Address ranges trusted to set the tenant, canary and track headers. Default: all addresses are trusted."""
+    underscore_headers: UnderscoreHeaders = UnderscoreHeaders.REJECT
+    """Reject answers 400, Drop removes such headers. Allow passes them on: many frameworks then can't tell `x_tenant`
+    from `x-tenant`, so that a client can set headers that the front removes."""
 
 
 class Proxy(Model):

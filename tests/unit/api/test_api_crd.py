@@ -149,7 +149,7 @@ def test_defaults_that_say_something_are_set_also_inside_absent_objects() -> Non
     assert defaults["retries"] == {"attempts": 2, "budgetPercent": 25}
     assert at("spec.resilience.retries")["default"] == defaults["retries"]
     assert at("spec.suspend")["default"] is False
-    assert at("spec.front")["default"] == {"type": "ClusterIP", "kind": "Service"}
+    assert at("spec.front")["default"] == {"type": "ClusterIP", "kind": "Service", "underscoreHeaders": "Reject"}
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,15 @@ def test_the_failover_is_the_canary_then_stable(kit, shop):
     assert "retry_budget" not in limits
 
 
-@pytest.mark.parametrize(("track", "always", "panic"), [("canary", True, 0), ("stable", False, 50)])
-def test_ejection(kit, track, always, panic):
+@pytest.mark.parametrize(("errors", "counted"), [({}, 0), ({"on": "GatewayErrors"}, 0), ({"on": "ServerErrors"}, 100)])
+@pytest.mark.parametrize(("track", "always", "panic"), [("canary", True, 0), ("stable", False, 1)])
+def test_ejection(kit, track, always, panic, errors, counted):
     wanted = {
         "consecutive5xxErrors": 3,
         "interval": "2s",
         "baseEjectionTime": "10m",
         "maxEjectionPercent": 40,
+        **errors,
     }
     slice_ = kit.slice([kit.service("web")], resilience={"outlierDetection": wanted})
     cluster = kit.render(slice_).cluster(f"web-{track}")
@@ -68,10 +70,19 @@ def test_ejection(kit, track, always, panic):
     assert (found["consecutive_5xx"], found["interval"], found["base_ejection_time"]) == (3, "2s", "600s")
     assert (found["max_ejection_percent"], found["max_ejection_time"]) == (40, "600s")
     assert (found["enforcing_success_rate"], found["enforcing_failure_percentage"]) == (0, 0)
-    assert found["enforcing_consecutive_5xx"] == 100
+    assert (found["enforcing_consecutive_5xx"], found["enforcing_consecutive_gateway_failure"]) == (counted, 100)
     assert found["always_eject_one_host"] is always
     assert "split_external_local_origin_errors" not in found
     assert cluster["common_lb_config"] == {"healthy_panic_threshold": {"value": panic}, "update_merge_window": "0s"}
+
+
+def test_connections(kit):
+    own = {"connections": {"connectTimeout": "1s", "idleTimeout": "50s"}}
+    cluster = kit.render(kit.slice([kit.service("web", resilience=own)])).cluster("web-stable")
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    assert cluster["connect_timeout"] == "1s"
+    assert options["common_http_protocol_options"] == {"idle_timeout": "50s"}
+    assert cluster["per_connection_buffer_limit_bytes"] == 32_768
 
 
 @pytest.mark.parametrize(
@@ -106,7 +117,7 @@ def test_each_track_has_its_own_port_and_protocol(kit):
         port = locality["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"]
         options = cluster["typed_extension_protocol_options"][HTTP_OPTIONS]
         found[track] = port, list(options["explicit_http_config"])
-        assert options["common_http_protocol_options"] == {"idle_timeout": "4s"}
+        assert options["common_http_protocol_options"] == {"idle_timeout": "1.500s"}
     assert found == {"stable": (80, ["http_protocol_options"]), "canary": (81, ["http2_protocol_options"])}
 
 

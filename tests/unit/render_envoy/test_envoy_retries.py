@@ -81,9 +81,7 @@ def test_grpc_also_retries_its_own_status(kit):
     rendered = kit.render(kit.slice([kit.service("rpc", protocol="GRPC")]), canary={"rpc"})
     assert summary(rendered.route("rpc", "rpc/ stable repeatable"))[0] == FULL + ",unavailable"
     assert summary(rendered.route("rpc", "rpc/ drawn repeatable"))[0] == FROM_CANARY + ",unavailable,internal"
-    assert (
-        rendered.route("rpc", "rpc/ stable once")["route"]["max_stream_duration"]["grpc_timeout_header_max"] == "15s"
-    )
+    assert rendered.route("rpc", "rpc/ stable once")["route"]["max_stream_duration"]["grpc_timeout_header_max"] == "15s"
 
 
 @pytest.mark.parametrize(

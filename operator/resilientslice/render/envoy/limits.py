@@ -69,6 +69,7 @@ def render_tenant_filter(limits: RateLimit | None, proxies: int) -> list[dict[st
             filter_enforced={"runtime_key": "tenants.enforced", "default_value": ALWAYS},
             rate_limits=[{"actions": [{"request_headers": header}]}],
             descriptors=[*named, _descriptor(limits.default, None, proxies)],
+            rate_limited_as_resource_exhausted=True,  # clients retry what is unavailable
             always_consume_default_token_bucket=False,
             max_dynamic_descriptors=MAX_DYNAMIC_TENANTS,
             # Every limit is at least 1 a second for the slice, so that within a second there is a token again.

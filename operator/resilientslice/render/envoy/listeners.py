@@ -3,7 +3,9 @@
 from typing import Any
 
 from resilientslice.api.slice import ResilientSlice
+from resilientslice.api.stores import UnderscoreHeaders
 from resilientslice.render.envoy.access_log import render_access_log
+from resilientslice.render.envoy.clusters import BUFFER_BYTES
 from resilientslice.render.envoy.front import FRONT
 from resilientslice.render.envoy.headers import front_mutations, internal_mutations
 from resilientslice.render.envoy.limits import render_tenant_filter
@@ -23,6 +25,18 @@ CONNECTION_IDLE_MILLISECONDS = 900_000
 _ANYWHERE = [{"address_prefix": "0.0.0.0", "prefix_len": 0}, {"address_prefix": "::", "prefix_len": 0}]
 _NOBODY = {"address_prefix": "255.255.255.255", "prefix_len": 32}
 """No client has this address. An empty list would mean all private ones, and those are where strangers come from."""
+_HTTP_1 = {
+    "accept_http_10": True,
+    "default_host_for_http_10": "unnamed",
+    "ignore_http_11_upgrade": [{"prefix": "TLS/"}],
+}
+"""What is still sent: HTTP/1.0 by nginx between services and by old load balancers, these without a Host too; and the
+offer of an upgrade to TLS with each request, by Apache HttpClient."""
+_UNDERSCORES = {
+    UnderscoreHeaders.REJECT: "REJECT_REQUEST",
+    UnderscoreHeaders.DROP: "DROP_HEADER",
+    UnderscoreHeaders.ALLOW: "ALLOW",
+}
 _LIMITED = "The rate limit of this tenant is exceeded. Try again after the seconds in Retry-After."
 
 
@@ -47,9 +61,12 @@ def render_internal_listener(slice_: ResilientSlice, service: RoutedService, top
         filters=[_router(respect_expected_rq_timeout=True)],
         use_remote_address=True,
         skip_xff_append=True,
+        # with 0, what a caller says in X-Forwarded-Proto would be replaced by `http`
+        xff_num_trusted_hops=1,
         # Callers are the slice's own services; from others Envoy would take off the time that is left.
         internal_address_config={"cidr_ranges": _ANYWHERE},
         early_header_mutation_extensions=internal_mutations(),
+        underscores=UnderscoreHeaders.ALLOW,
     )
     listener = _listener(service.name, socket_address(topology.internal[service.name]))
     return listener | {"filter_chains": [_filter_chain("callers", manager)]}
@@ -69,7 +86,8 @@ def _front_manager(slice_: ResilientSlice, topology: Topology, *, trusted: bool,
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="UNESCAPE_AND_REDIRECT",
-        http_protocol_options={"accept_http_10": True},
+        preserve_external_request_id=trusted,
+        underscores=slice_.spec.front.underscore_headers,
         http2_protocol_options={
             "max_concurrent_streams": 100,
             "initial_stream_window_size": 65_536,
@@ -79,7 +97,14 @@ def _front_manager(slice_: ResilientSlice, topology: Topology, *, trusted: bool,
 
 
 def _manager(
-    slice_: ResilientSlice, topology: Topology, *, name: str, prefix: str, filters: list[dict[str, Any]], **fields: Any
+    slice_: ResilientSlice,
+    topology: Topology,
+    *,
+    name: str,
+    prefix: str,
+    filters: list[dict[str, Any]],
+    underscores: UnderscoreHeaders,
+    **fields: Any,
 ) -> dict[str, Any]:
     """An HTTP connection manager that takes its routes by `name` and counts under `prefix`."""
     return {
@@ -94,8 +119,10 @@ def _manager(
         "stream_idle_timeout": seconds(STREAM_IDLE_MILLISECONDS),
         "common_http_protocol_options": {
             "idle_timeout": seconds(CONNECTION_IDLE_MILLISECONDS),
-            "headers_with_underscores_action": "REJECT_REQUEST",
+            "headers_with_underscores_action": _UNDERSCORES[underscores],
         },
+        "http_protocol_options": _HTTP_1,
+        "strip_trailing_host_dot": True,
         "local_reply_config": _local_replies(),
         **fields,
     }
@@ -118,7 +145,12 @@ def _router(**fields: Any) -> dict[str, Any]:
 
 
 def _listener(name: str, address: dict[str, Any]) -> dict[str, Any]:
-    return {"@type": LISTENER_TYPE, "name": name, "address": address}
+    return {
+        "@type": LISTENER_TYPE,
+        "name": name,
+        "address": address,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+    }
 
 
 def _filter_chain(name: str, manager: dict[str, Any]) -> dict[str, Any]:
