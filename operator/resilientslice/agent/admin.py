@@ -119,10 +119,20 @@ class EnvoyAdmin:
         try:
             async with self._session.request(method, f"http://envoy{path}", params=query) as response:
                 response.raise_for_status()
-                return await response.content.read(_ANSWER_LIMIT)
+                return await _whole(response.content)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             words = str(error) or type(error).__name__
             raise AdminUnreachableError(f"Envoy's admin interface at {self._socket}{path}: {words}") from error
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, however many pieces it comes in. Raises ValueError for one that is too large."""
+    pieces = bytearray()
+    async for piece in content.iter_any():
+        pieces += piece
+        if len(pieces) > _ANSWER_LIMIT:
+            raise ValueError(f"the answer is larger than {_ANSWER_LIMIT} bytes")
+    return bytes(pieces)
 
 
 def parse_info(data: Mapping[str, Any]) -> EnvoyInfo:

@@ -1,5 +1,8 @@
 """Envoy's answers on its admin interface, as Envoy 1.40 gives them."""
 
+import asyncio
+import json
+
 import pytest
 from aiohttp import web
 
@@ -77,6 +80,16 @@ def test_info(data, expected):
     assert parse_info(data) == expected
 
 
+async def in_pieces(request, body):
+    """As a busy Envoy answers, or one with much to say: the reader sees the first piece before there is a second."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for piece in (body[:10], body[10:]):
+        await response.write(piece)
+        await asyncio.sleep(0.02)
+    return response
+
+
 @pytest.fixture
 async def admin(tmp_path, monkeypatch):
     """A client, and the answers of the interface that it asks."""
@@ -89,7 +102,9 @@ async def admin(tmp_path, monkeypatch):
 
     async def answer(request):
         body = answers[request.path]
-        return web.Response(status=500) if body is None else web.json_response(body)
+        if body is None:
+            return web.Response(status=500)
+        return await in_pieces(request, json.dumps(body).encode())
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -107,6 +122,14 @@ async def test_reading(admin):
     info, readings = await client.read()
     assert info == EnvoyInfo("1.40.0", live=True)
     assert readings.counters["http"] == {"front": {"downstream_rq_2xx": 3}}
+
+
+async def test_an_answer_has_a_limit(admin, monkeypatch):
+    client, _ = admin
+    monkeypatch.setattr("resilientslice.agent.admin._ANSWER_LIMIT", 20)
+    info, readings = await client.read()
+    assert "larger than 20 bytes" in info.error
+    assert readings == Readings()
 
 
 async def test_an_error_is_reported_not_raised_when_reading(admin):
