@@ -8,6 +8,7 @@ import yaml
 
 from resilientslice import __version__
 from resilientslice.api.reasons import Reason
+from resilientslice.render.envoy.replies import REPLIES
 from resilientslice.render.images import DEFAULT_IMAGES
 
 ROOT = Path(__file__).parents[3]
@@ -24,6 +25,15 @@ def page(name):
 def test_every_reason_to_act_is_explained(reason):
     explained = f"`{reason}`" in page("troubleshooting") or reason in LEFT_TO_THE_REFERENCE
     assert explained, f"{reason} has a remedy: say more of it in docs/troubleshooting.md"
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply.reason)
+def test_every_answer_of_envoy_s_own_is_explained(reply):
+    code = str(reply.status or r"\d+")
+    line = rf"^\| {code} \| `{reply.reason}` \| "
+    assert re.search(line, page("troubleshooting"), re.MULTILINE), (
+        f"docs/troubleshooting.md: no line for {reply.reason}"
+    )
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -9,6 +9,7 @@ from resilientslice.render.envoy.clusters import BUFFER_BYTES
 from resilientslice.render.envoy.front import FRONT
 from resilientslice.render.envoy.headers import front_mutations, internal_mutations
 from resilientslice.render.envoy.limits import render_tenant_filter
+from resilientslice.render.envoy.replies import render_replies
 from resilientslice.render.envoy.routed import RoutedService
 from resilientslice.render.envoy.scalars import ADS, TYPE, extension, seconds, socket_address
 from resilientslice.render.tracks import Topology
@@ -37,7 +38,6 @@ _UNDERSCORES = {
     UnderscoreHeaders.DROP: "DROP_HEADER",
     UnderscoreHeaders.ALLOW: "ALLOW",
 }
-_LIMITED = "The rate limit of this tenant is exceeded. Try again after the seconds in Retry-After."
 
 
 def render_front_listener(slice_: ResilientSlice, topology: Topology) -> dict[str, Any]:
@@ -123,20 +123,8 @@ def _manager(
         },
         "http_protocol_options": _HTTP_1,
         "strip_trailing_host_dot": True,
-        "local_reply_config": _local_replies(),
+        "local_reply_config": render_replies(slice_),
         **fields,
-    }
-
-
-def _local_replies() -> dict[str, Any]:
-    """What Envoy answers by itself is JSON (RFC 9457), as what services answer."""
-    is_limited = {"comparison": {"op": "EQ", "value": {"default_value": 429, "runtime_key": "tenants.status"}}}
-    return {
-        "mappers": [{"filter": {"status_code_filter": is_limited}, "body": {"inline_string": _LIMITED}}],
-        "body_format": {
-            "json_format": {"type": "about:blank", "status": "%RESPONSE_CODE%", "detail": "%LOCAL_REPLY_BODY%"},
-            "content_type": "application/problem+json",
-        },
     }
 
 
