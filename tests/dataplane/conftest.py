@@ -181,9 +181,10 @@ class World:
         proxies: int = 1,
         host_names: tuple[str, ...] = ("*",),
         dns: Address | None = None,
+        memory: int | None = None,
     ) -> Mesh:
         """An Envoy for the slice; with `canary`, the names of the services whose image the next revision changes.
-        `dns`: a server of names to ask for its hosts."""
+        `dns`: a server of names to ask for its hosts. `memory`: bytes that Envoy may take."""
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
@@ -198,6 +199,7 @@ class World:
             hosts=host_names,
             access_log=str(folder / "access.log"),
             admin_path=str(folder / "admin.sock"),
+            memory=memory,
         )
         track = None if canary is None else CanaryTrack(revision_of(slice_), canary, weight)
         config = render_envoy(slice_, revision_of(slice_), track, topology)

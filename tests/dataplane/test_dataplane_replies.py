@@ -61,6 +61,20 @@ async def test_a_limit(world, shop):
     assert answers[-1].headers["retry-after"] == "1"
 
 
+@pytest.mark.parametrize(("memory", "status"), [(2**22, 503), (2**28, 200)])
+async def test_an_envoy_without_memory_takes_no_more_requests(world, shop, memory, status):
+    mesh = await world.mesh(shop, {("api", STABLE): [await world.backend()]}, memory=memory)
+
+    async def it_has_looked():
+        return await mesh.stat("overload.envoy.resource_monitors.fixed_heap.pressure") > 0
+
+    await world.until(it_has_looked, "the memory is known")
+    answer = await mesh.send("front")
+    assert answer.status == status
+    if status == 503:
+        assert (answer.json["slice"], answer.json["detail"]) == ("default/shop", "envoy overloaded")
+
+
 async def test_a_grpc_client_is_told_as_grpc_does(world, shop):
     mesh = await world.mesh(shop, {("payments", STABLE): [world.refusing()]})
     call = {"Content-Type": "application/grpc", "TE": "trailers"}

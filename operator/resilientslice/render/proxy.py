@@ -18,7 +18,13 @@ from resilientslice.render.metadata import Component, Object, labels, metadata, 
 from resilientslice.render.names import AGENT_PORT, DOMAIN, FRONT_PORT, STATS_PORT, agent_key_name, proxy_name
 from resilientslice.render.pods import apart, spread
 from resilientslice.render.presence import present_services
-from resilientslice.render.resources import AGENT_DEFAULTS, PROXY_DEFAULTS, render_resources, worker_threads
+from resilientslice.render.resources import (
+    AGENT_DEFAULTS,
+    PROXY_DEFAULTS,
+    memory_limit,
+    render_resources,
+    worker_threads,
+)
 from resilientslice.render.revision import Revision, digest
 from resilientslice.render.security import container_security, isolation, pod_security
 from resilientslice.render.tracks import Address, CanaryTrack, DnsDiscovery, Topology
@@ -61,8 +67,13 @@ def cluster_topology(slice_: ResilientSlice, stable: Revision, canary: CanaryTra
         hosts=slice_.spec.front.hosts or ("*",),
         admin_path=ADMIN_SOCKET,
         ads_path=ADS_SOCKET,
+        memory=memory_limit(_resources(slice_)),
         node={"id": proxy_name(slice_.name), "cluster": slice_.name},
     )
+
+
+def _resources(slice_: ResilientSlice) -> Object:
+    return render_resources(slice_.spec.proxy.resources, PROXY_DEFAULTS)
 
 
 def render_proxy_configuration(
@@ -135,7 +146,7 @@ def _pod(slice_: ResilientSlice, name: str, images: Images) -> Object:
 
 
 def _envoy(slice_: ResilientSlice, image: str) -> Object:
-    resources = render_resources(slice_.spec.proxy.resources, PROXY_DEFAULTS)
+    resources = _resources(slice_)
     return {
         "name": "envoy",
         "image": image,

@@ -31,6 +31,11 @@ def worker_threads(resources: Mapping[str, Mapping[str, str]]) -> int:
     return max(1, ceil(quantity_value(resources["limits"]["cpu"])))
 
 
+def memory_limit(resources: Mapping[str, Mapping[str, str]]) -> int:
+    """In bytes."""
+    return int(quantity_value(resources["limits"]["memory"]))
+
+
 def _larger(default: str, other: str | None) -> str:
     """A default limit below a given request would be refused by the API."""
     return other if other is not None and quantity_value(other) > quantity_value(default) else default

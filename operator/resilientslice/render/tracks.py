@@ -66,5 +66,7 @@ class Topology:
     """Unix socket of the admin interface; None for 127.0.0.1:ADMIN_PORT."""
     ads_path: str = "/run/resilientslice/ads.sock"
     """Unix socket on which the agent serves ADS."""
+    memory: int | None = None
+    """Bytes that Envoy may take before it is killed; None where nobody counts."""
     node: Mapping[str, str] = field(default_factory=dict)
     """`id` and `cluster` of the Envoy node."""

@@ -18,6 +18,15 @@ ADS_CLUSTER = "ads"
 ADMIN_CLUSTER = "admin"
 STATS_LISTENER = "stats"
 MAX_DOWNSTREAM_CONNECTIONS = 20_000
+HEAP_MONITOR = "envoy.resource_monitors.fixed_heap"
+HEAP_SHARE = 0.9
+"""Of the memory limit: what is no heap needs the rest."""
+OVERLOAD_ACTIONS = (
+    ("shrink_heap", 0.85),
+    ("disable_http_keepalive", 0.9),
+    ("stop_accepting_requests", 0.95),
+)
+"""What is done from which share of the heap on."""
 DNS_TIMEOUT_SECONDS = 1
 DNS_TRIES = 3
 # fmt: off
@@ -67,15 +76,7 @@ def _bootstrap(topology: Topology) -> dict[str, Any]:
         "node": dict(sorted(topology.node.items())) or {"id": "envoy", "cluster": "resilientslice"},
         "admin": {"address": _admin_address(topology)},
         "stats_config": {"histogram_bucket_settings": [_latency_buckets()]},
-        "overload_manager": {
-            "resource_monitors": [
-                extension(
-                    "envoy.resource_monitors.global_downstream_max_connections",
-                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    max_active_downstream_connections=MAX_DOWNSTREAM_CONNECTIONS,
-                )
-            ]
-        },
+        "overload_manager": _overload_manager(topology.memory),
         # Names are complete as they are; a search list would ask for each of them in every domain of it first.
         # Envoy takes no request before each name was answered once, or given up: with the library's own times, and no
         # DNS server that answers, that takes minutes; with these some 13 s. Less would let one take requests that only
@@ -87,6 +88,33 @@ def _bootstrap(topology: Topology) -> dict[str, Any]:
             query_timeout_seconds=DNS_TIMEOUT_SECONDS,
             query_tries=DNS_TRIES,
         ),
+    }
+
+
+def _overload_manager(memory: int | None) -> dict[str, Any]:
+    """Envoy sheds load before its memory runs out: killed, it would end every request, and the next Envoy gets them."""
+    connections = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=MAX_DOWNSTREAM_CONNECTIONS,
+    )
+    if memory is None:
+        return {"resource_monitors": [connections]}
+    heap = extension(
+        HEAP_MONITOR,
+        "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+        max_heap_size_bytes=int(memory * HEAP_SHARE),
+    )
+    return {
+        "refresh_interval": "0.250s",
+        "resource_monitors": [connections, heap],
+        "actions": [
+            {
+                "name": f"envoy.overload_actions.{action}",
+                "triggers": [{"name": HEAP_MONITOR, "threshold": {"value": share}}],
+            }
+            for action, share in OVERLOAD_ACTIONS
+        ],
     }
 
 
