@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-BODY_LIMIT = 8 * 1024 * 1024
+BODY_LIMIT = 10 * 1024 * 1024
 """Bytes of a push: a slice of 40 services needs well under one megabyte."""
 PUSH_TIMEOUT_SECONDS = 5.0
 ADMIN_TIMEOUT_SECONDS = 1.0
