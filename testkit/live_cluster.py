@@ -29,7 +29,7 @@ PATIENT_RETRIES: Mapping[str, Any] = {"perTryTimeout": "3s"}
 LABELS = {"component": "app.kubernetes.io/component"}
 """Those that aren't our own."""
 POLL_SECONDS = 0.1
-ENOUGH = 100
+ENOUGH = 200
 """Requests, before traffic may end: so many that a failure would have shown."""
 ASK_ENVOY = """
 import http.client, socket, sys
@@ -237,19 +237,19 @@ class Slice:
 
     @contextlib.asynccontextmanager
     async def traffic(
-        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = ""
+        self, make: Callable[[int], Request], *, per_second: float = 20, node: str = "", at_least: int = ENOUGH
     ) -> AsyncIterator[Background]:
-        """Requests in staggered slots while the block runs, and on until there were enough of them to count. Look at
-        `.tally` afterwards."""
+        """Requests in staggered slots while the block runs, and on until there were enough of them to count, however
+        few a busy machine takes. Look at `.tally` afterwards."""
         async with self.client(node) as client:
             background = Background(client, make, per_second=per_second, at_most=100_000)
             async with background:
                 yield background
 
                 async def enough() -> bool:
-                    return background.tally.total >= ENOUGH
+                    return background.tally.total >= at_least
 
-                await until(enough, f"{ENOUGH} requests were answered", 60 + ENOUGH / per_second)
+                await until(enough, f"{at_least} requests were answered", 120 + 10 * at_least / per_second)
 
     async def pods(self, service: str | None = None, **labels: str) -> list[Object]:
         """Of a service, or of a `component` (proxy, store); none chosen: all of them."""

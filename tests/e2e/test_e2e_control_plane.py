@@ -24,7 +24,7 @@ async def a_ready_slice(a_slice):
 async def test_the_api_server_hangs_for_half_a_minute(a_slice):
     slice_, pods = await a_ready_slice(a_slice)
     cluster = slice_.cluster
-    async with slice_.traffic(gets(), per_second=40) as load:
+    async with slice_.traffic(gets(), per_second=40, at_least=1000) as load:
         async with frozen(cluster, "^kube-apiserver "):
             await asyncio.sleep(30)
         await operators.ready(cluster)

@@ -67,7 +67,7 @@ async def test_a_node_is_lost_and_comes_back(a_slice):
     # the port of a node leads to that node's Envoy alone, as behind a load balancer that checks what it sends to
     local = '{"spec": {"externalTrafficPolicy": "Local"}}'
     await cluster.kubectl("patch", "service", "minimal-front", "-n", slice_.namespace, "-p", local)
-    async with slice_.traffic(gets(), per_second=40, node=address(stays)) as load:
+    async with slice_.traffic(gets(), per_second=40, node=address(stays), at_least=1000) as load:
         await asyncio.sleep(2)  # traffic for a while; nothing is waited for
         started = time.monotonic()
         async with lost(goes["metadata"]["name"]):
