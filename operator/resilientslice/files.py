@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from resilientslice.api.not_yet import without_effect
+from resilientslice.api.advice import advice
 from resilientslice.api.problems import InvalidSliceError, Problem, missing
 from resilientslice.api.slice import ResilientSlice
 from resilientslice.api.validation import check_change, parse_slice
@@ -49,7 +49,7 @@ class SliceFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid resource. `warnings`: what is taken and has no effect."""
+    """A valid resource. `warnings`: what is taken and rarely meant."""
 
     slice_: ResilientSlice
     warnings: tuple[Located, ...]
@@ -74,8 +74,7 @@ def load_with_warnings(path: Path | str, *, old: ResilientSlice | None = None) -
     except InvalidSliceError as error:
         located = (Located(problem, document.line(problem.path)) for problem in error.problems)
         raise SliceFileError(name, sorted(located, key=lambda each: each.line)) from None
-    ignored = (missing(entry.fields, entry.rule) for entry in without_effect(slice_.spec))
-    return Loaded(slice_, tuple(Located(found, document.line(found.path)) for found in ignored))
+    return Loaded(slice_, tuple(Located(found, document.line(found.path)) for found in advice(slice_.spec)))
 
 
 def display_name(path: Path | str) -> str:

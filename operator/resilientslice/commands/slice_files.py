@@ -27,7 +27,7 @@ def report(error: SliceFileError) -> None:
 
 
 def warn(path: str, loaded: Loaded) -> None:
-    """Says which fields of a valid resource have no effect."""
+    """Says what of a valid resource has no effect, or is rarely meant."""
     for found in loaded.warnings:
         say(f"warning: {found.text(display_name(path))}", err=True)
 

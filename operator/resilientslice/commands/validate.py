@@ -33,8 +33,8 @@ def command(files: tuple[str, ...], old: str | None, output: str) -> None:
     """Check resources as the operator would, offline.
 
     Names every problem at once: its line, field, value, the rule it breaks and what to do. Ends with 2 if there is
-    one. A field that has no effect yet is a warning. Problems and warnings go to standard error, or with --output json
-    everything goes to standard output.
+    one. A field that has no effect yet, or is rarely meant so, is a warning. Problems and warnings go to standard
+    error, or with --output json everything goes to standard output.
     """
     refuse_two_from_stdin(*files, old)
     if old is not None and len(files) > 1:

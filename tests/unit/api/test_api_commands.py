@@ -50,6 +50,23 @@ def test_a_field_without_effect_is_a_warning_with_its_line() -> None:
     assert rslice("validate", "-f", SAMPLES / "minimal.yaml").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("front", "warned"),
+    [
+        ("{kind: Ingress, hosts: [a.example], tls: {secretName: a}}", True),
+        ("{kind: Ingress, hosts: [a.example], tls: {secretName: a}, trustedProxies: [10.0.0.0/8]}", False),
+        ("{kind: Ingress, hosts: [a.example]}", False),
+        ("{type: LoadBalancer}", False),
+    ],
+)
+def test_an_ingress_with_tls_that_nobody_trusts_is_a_warning(tmp_path, front, warned) -> None:
+    path = tmp_path / "slice.yaml"
+    path.write_text(f"{(SAMPLES / 'minimal.yaml').read_text().rstrip()}\n  front: {front}\n")
+    done = rslice("validate", "-f", path)
+    assert done.exit_code == 0, done.stderr
+    assert ("spec.front.trustedProxies: is not set" in done.stderr) == warned
+
+
 def test_invalid_files_go_to_standard_error_and_the_others_are_checked_too() -> None:
     done = rslice("validate", "-f", BAD, "-f", SHOP)
     assert (done.exit_code, done.stdout) == (2, "ok: shop (4 services)\n")
