@@ -21,6 +21,9 @@ MAX_BYTES = 1024 * 1024
 """A resource of 64 services has some 100 KiB, and etcd takes no object above 1.5 MiB."""
 
 
+_TEMPLATE, _RENDER = "is a template", "render it first, such as by `helm template`"
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """A problem and the line of the file that it is about, from 1; 0 where there is none."""
@@ -114,18 +117,32 @@ def _parse(name: str, text: str) -> list[Document]:
     try:
         return read_documents(text)
     except YamlError as error:
-        raise SliceFileError(
-            name, (Located(missing((), rule, fix), line) for rule, fix, line in error.findings)
-        ) from None
+        template = _template_line(text)
+        found = [(_TEMPLATE, _RENDER, template)] if template else error.findings
+        raise SliceFileError(name, (Located(missing((), rule, fix), line) for rule, fix, line in found)) from None
+
+
+def _template_line(text: str) -> int:
+    """The first line with an expression of a Helm chart, 0 without one."""
+    return next((number for number, line in enumerate(text.splitlines(), 1) if "{{" in line), 0)
 
 
 def _only(name: str, documents: list[Document]) -> Document:
+    """Other kinds in the same file are someone else's."""
     if not documents:
         raise _unreadable(name, "is empty", "put a ResilientSlice into it")
     if len(documents) > 1:
-        rule = f"holds {len(documents)} documents, not one"
+        slices = [one for one in documents if _is_slice(one)]
+        if len(slices) == 1:
+            return slices[0]
+        rule = f"holds {len(slices)} slices, not one" if slices else f"holds {len(documents)} documents, and no slice"
+        documents = slices or documents
         raise _unreadable(name, rule, "one file a slice: split it at the ---", documents[1].line(()))
     return documents[0]
+
+
+def _is_slice(document: Document) -> bool:
+    return isinstance(document.data, dict) and document.data.get("kind") == "ResilientSlice"
 
 
 def _unreadable(name: str, rule: str, fix: str, line: int = 0) -> SliceFileError:

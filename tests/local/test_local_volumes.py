@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from resilientslice.local.errors import LocalError
 from resilientslice.local.runtime import LocalRuntime
@@ -68,9 +69,10 @@ async def test_a_slice_whose_services_limit_tenants_starts_and_takes_other_limit
     for name in ("shop-canary.yaml", "shop-canary.procfile"):
         shutil.copy(SAMPLES / name, tmp_path)
     file = tmp_path / "shop-canary.yaml"
-    patient = "resilience: {timeout: 60s, retries: {perTryTimeout: 20s}}"
-    text = file.read_text().replace("resilience: {timeout: 1s}", patient)
-    file.write_text(text.replace("\nspec:\n", f"\nspec:\n  {patient}\n"))
+    document = yaml.safe_load(file.read_text())
+    for part in (document["spec"], document["spec"]["services"][0]):
+        part["resilience"] = {"timeout": "60s", "retries": {"perTryTimeout": "20s"}}
+    file.write_text(yaml.safe_dump(document))
     async with LocalRuntime(RunSettings(file=file, port=0, watch=False)) as runtime:
         await runtime.settled(120)
         assert runtime.status.phase == "Ready"
@@ -78,9 +80,8 @@ async def test_a_slice_whose_services_limit_tenants_starts_and_takes_other_limit
         policies: list[str] = []
         async with aiohttp.ClientSession(runtime.front_url, headers={"X-Tenant": "gold"}) as session:
             assert await policy(session) == '"tenant";q=100;w=1'
-            file.write_text(
-                file.read_text().replace("requestsPerSecond: 100, burst: 200", "requestsPerSecond: 7, burst: 9")
-            )
+            document["spec"]["rateLimit"]["tenants"] = [{"name": "gold", "requestsPerSecond": 7, "burst": 9}]
+            file.write_text(yaml.safe_dump(document))
             assert await runtime.reload() == ""
             async with asyncio.timeout(90):
                 while len(policies) < 20:

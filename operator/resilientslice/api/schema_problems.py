@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 from resilientslice.api.problems import Path, Problem, missing, nearest, one_of, problem
 from resilientslice.api.scalars import FORMATS
 from resilientslice.api.schema import schema_at, without_null
+from resilientslice.api.shapes import meant_by, right_shape
 from resilientslice.api.slice import BAD_NAME
 
 NULL = "has no value"
@@ -109,12 +110,7 @@ def _bound(kind: str, context: Mapping[str, Any]) -> str:
 
 def _wrong_type(path: Path, value: Any, wanted: str) -> Problem:
     found = _KINDS.get(type(value), type(value).__name__)
-    fix = ""
-    if wanted == "a string" and isinstance(value, bool | int | float):
-        fix = "put it in quotes"
-    elif wanted == "a list" and not isinstance(value, Mapping):
-        fix = "put it in square brackets, or after a hyphen"
-    return problem(path, value, f"must be {wanted}, not {found}", fix)
+    return problem(path, value, f"must be {wanted}, not {found}", right_shape(path, value, wanted))
 
 
 def _not_in_list(path: Path, value: Any) -> Problem:
@@ -128,8 +124,10 @@ def _unknown_field(path: Path) -> Problem:
     *parent, name = path
     where = schema_at(tuple(parent))
     known = where.get("properties", {})
-    meant = nearest(str(name), known)
-    if meant:
+    foreign, meant = meant_by(str(name)) if "image" in known else "", nearest(str(name), known)
+    if foreign:
+        fix = foreign
+    elif meant:
         fix = f"did you mean {meant}?"
     elif inside := [child for child, node in known.items() if name in without_null(node).get("properties", {})]:
         fix = f"it belongs into {one_of(inside)}"

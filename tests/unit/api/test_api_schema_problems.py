@@ -15,19 +15,25 @@ SERVICE = {
         "timeout (service web): unknown field; it belongs into resilience",
     ),
     "a missing field": ({"image": ...}, "image (service web): is required; add it: Container image"),
-    "a number as a string": ({"port": "80"}, 'port (service web): "80": must be a whole number, not a string'),
+    "a number as a string": (
+        {"port": "80"},
+        'port (service web): "80": must be a whole number, not a string; write 80 without quotes',
+    ),
     "a fraction": ({"port": 80.5}, "port (service web): 80.5: must be a whole number, not a number"),
     "a boolean as a number": ({"port": True}, "port (service web): true: must be a whole number, not a boolean"),
     "a number as an image": (
         {"image": 1},
-        "image (service web): 1: must be a string, not a whole number; put it in quotes",
+        'image (service web): 1: must be a string, not a whole number; put it in quotes: "1"',
     ),
     "a mapping as an image": ({"image": {}}, "image (service web): {}: must be a string, not a mapping"),
     "a string as a list": (
         {"stores": "redis"},
-        'stores (service web): "redis": must be a list, not a string; put it in square brackets, or after a hyphen',
+        'stores (service web): "redis": must be a list, not a string; write [redis]',
     ),
-    "a mapping as a list": ({"env": {"A": "b"}}, 'env (service web): {"A": "b"}: must be a list, not a mapping'),
+    "a mapping as a list": (
+        {"env": {"A": "b"}},
+        'env (service web): {"A": "b"}: must be a list, not a mapping; write it as a list: - {name: A, value: b}',
+    ),
     "a list as a mapping": ({"probes": []}, "probes (service web): []: must be a mapping, not a list"),
     "a list as limits": (
         {"resources": {"limits": []}},
@@ -35,7 +41,7 @@ SERVICE = {
     ),
     "a string as a boolean": (
         {"routes": [{"pathPrefix": "/a", "websocket": "true"}]},
-        'routes[0].websocket (service web): "true": must be true or false, not a string',
+        'routes[0].websocket (service web): "true": must be true or false, not a string; write true without quotes',
     ),
     "an unknown choice": (
         {"protocol": "http"},

@@ -23,7 +23,15 @@ CONTENTS = {
     "only comments": (b"# nothing\n---\n", "F: is empty; put a ResilientSlice into it"),
     "two documents": (
         (SHOP + "---\n" + SHOP + "---\na: 1").encode(),
-        f"F:{SHOP.count(chr(10)) + 3}: holds 3 documents, not one; one file a slice: split it at the ---",
+        f"F:{SHOP.count(chr(10)) + 3}: holds 2 slices, not one; one file a slice: split it at the ---",
+    ),
+    "two documents of other kinds": (
+        b"kind: ConfigMap\n---\nkind: Secret\n",
+        "F:3: holds 2 documents, and no slice; one file a slice: split it at the ---",
+    ),
+    "a template": (
+        b"kind: x\nspec:\n  a: {{ .Values.a }}\n",
+        "F:3: is a template; render it first, such as by `helm template`",
     ),
     "not UTF-8": (b"a: b\nc: \xff\n", "F:2: is not UTF-8: byte 0xff; save it as UTF-8"),
     "UTF-16": ("a: b".encode("utf-16"), "F:1: is not UTF-8: byte 0xff; save it as UTF-8"),
@@ -47,6 +55,12 @@ def test_contents(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(content)
     assert refused(path).startswith(expected.replace("F", str(path), 1))
+
+
+def test_other_kinds_in_the_same_file_are_passed_by(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(f"kind: ConfigMap\n---\n{SHOP}---\nkind: Secret\n")
+    assert load_slice(path).name == "shop"
 
 
 def test_a_byte_order_mark_is_passed_by(tmp_path: Path) -> None:
