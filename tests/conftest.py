@@ -1,11 +1,17 @@
-"""Which tests never run side by side when several workers share them (`--dist=loadgroup`).
+"""How all tests run: what is generated has no deadline, and some tests never run side by side.
 
-xdist has a mark for it, `xdist_group`, which it writes into the ids of tests; pytest 9.2 makes ids in another way, and
-the mark has no effect. So the schedule is told by folder.
+xdist has a mark for the latter (`--dist=loadgroup`), `xdist_group`, which it writes into the ids of tests; pytest 9.2
+makes ids in another way, and the mark has no effect. So the schedule is told by folder.
 """
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadGroupScheduling
+
+# By itself Hypothesis fails an example that takes longer than 200 ms, or values that are slow to draw: on a busy machine
+# that says nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 ALONE = "tests/local/"
 """Slices of the same names want the same ports for their listeners, and a test checks that they get them."""
