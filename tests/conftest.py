@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadGroupScheduling
 
-# By itself Hypothesis fails an example that takes longer than 200 ms, or values that are slow to draw: on a busy machine
-# that says nothing of the code.
+# By itself Hypothesis fails an example that takes longer than 200 ms, or values that are slow to draw. That tells
+# something of a busy machine, and nothing of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
