@@ -59,7 +59,8 @@ async def asked_in(at: Stage, seconds: float) -> list[Asked]:
 async def test_at_rest_and_after_a_restart_nothing_is_written(at):
     found = counted(await asked_in(at, REST_SECONDS))
     # Secrets are not watched: each store's is looked for every 50 s, whose turn may come in this time
-    assert set(found) - {("get", "secrets")} == {("update", "leases")}, found
+    # whether CloudNativePG has come is asked now and then, which a slow machine sees
+    assert set(found) - {("get", "secrets"), ("list", "clusters")} == {("update", "leases")}, found
     assert found["get", "secrets"] <= STORES, found
     assert found["update", "leases"] >= 3
 

@@ -168,7 +168,8 @@ async def written(client: KubeClient, namespace: str) -> set[str]:
     return {obj["metadata"]["name"] for obj in await client.list_all(CONFIG_MAP, namespace)}
 
 
-async def test_a_leader_without_its_api_server_ends_before_another_could_lead(api, client, namespace, start) -> None:
+async def test_a_leader_without_its_api_server_ends_by_itself(api, client, namespace, start) -> None:
+    """Before another one could lead, by its own clock: tests/unit/kube/test_kube_lease.py."""
     await client.create(slice_(namespace))
     operator = start("one", "write")
     await until(lambda: operator.role() == "leader", "it leads")
@@ -178,8 +179,7 @@ async def test_a_leader_without_its_api_server_ends_before_another_could_lead(ap
         took = time.monotonic() - began
         print(f"API server frozen → the leader has ended: {took:.1f} s")
         assert code == 1
-        assert took < 15, "another one could lead by then"
-        await asyncio.sleep(max(20 - took, 0))
+        assert "another one may lead" in operator.log.read_text()
     again = start("again")
     await until(again.passes, "another one works")
 
