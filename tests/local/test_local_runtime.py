@@ -190,7 +190,7 @@ async def test_a_wrong_edit_is_refused_whole_and_what_runs_goes_on(files: Any, f
         for wrong, words in [
             (good.replace("replicas: 2", "replicas: two"), "spec.services[0].replicas"),
             (good.replace("replicas: 2", "replica: 2"), "replicas"),
-            (good + "---\n" + good, "2 documents"),
+            (good + "---\n" + good, "2 slices"),
             ("", "empty"),
             ("{", "tiny.yaml"),
             (good.replace("name: tiny", "name: other"), "not the same slice; the old one is called tiny"),
